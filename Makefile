@@ -1,0 +1,29 @@
+# Needs Go 1.21 or newer, git and make. The Go toolchain that go.mod names is
+# fetched by the go command itself.
+export GOTOOLCHAIN := auto
+
+.PHONY: demo build test lint fuzz proto
+
+demo: build ## the whole story on this machine
+	bin/plastron demo
+
+build:
+	CGO_ENABLED=0 go build -trimpath -o bin/plastron ./cmd/plastron
+
+test:
+	go test ./...
+
+lint: ## formatting, vet, staticcheck, go mod tidy
+	.ci/run format vet staticcheck tidy
+
+FUZZTIME ?= 10s
+fuzz: ## every fuzz target for FUZZTIME
+	FUZZTIME=$(FUZZTIME) .ci/run fuzz
+
+# Generated code is committed: only who changes gate.proto needs protoc.
+proto:
+	go build -modfile=tools.mod -o bin/ google.golang.org/protobuf/cmd/protoc-gen-go connectrpc.com/connect/cmd/protoc-gen-connect-go
+	PATH="$(CURDIR)/bin:$$PATH" protoc -I plastron/gate/v1=gate/api/v1 \
+		--go_out=. --go_opt=module=plastron \
+		--connect-go_out=. --connect-go_opt=module=plastron,package_suffix,simple \
+		gate/api/v1/gate.proto
