@@ -1,0 +1,91 @@
+// Package provenance answers WHAT: from the bytes of a Sigstore bundle to a
+// verified [Build].
+//
+// In comes, unverified, a bundle that anyone may have made and a digest that
+// someone says they run. Out goes a [Build], which only [Verifier.Verify] makes:
+// that artifact was built by that workflow from that commit, and this was
+// public when it was signed. Trusted are the Sigstore roots the operator
+// configured ([Root]), each by itself: a bundle holds under one root or not at
+// all. Nothing is fetched; nothing in a bundle is followed.
+//
+// # The bundle
+//
+// JSON of protobuf dev.sigstore.bundle.v1.Bundle, at most [MaxBundle] bytes, media
+// type version 0.1, 0.2 or 0.3, by its lower-camel-case names, no name twice or
+// unknown, bytes in padded standard base64:
+//
+//	mediaType
+//	dsseEnvelope          payload, payloadType, signatures[1]{sig}
+//	verificationMaterial
+//	  certificate         rawBytes: the leaf, X.509 DER (until 0.2: x509CertificateChain)
+//	  tlogEntries[1..4]   logIndex, logId, kindVersion, integratedTime, inclusionPromise,
+//	                      inclusionProof{logIndex, rootHash, treeSize, hashes, checkpoint},
+//	                      canonicalizedBody
+//	  timestampVerificationData  rfc3161Timestamps[0..4]: DER TimeStampResp
+//
+// The signature covers the DSSE pre-authentication encoding
+//
+//	"DSSEv1 " + len(type) + " " + type + " " + len(payload) + " " + payload
+//
+// with lengths in decimal and type "application/vnd.in-toto+json". Its SHA-256
+// is the evidence's identity whatever the JSON around it ([Build.EvidenceID]).
+//
+// # The order of checks
+//
+// Cheap before dear, and each with its own [Code]:
+//
+//  1. Size, shape, media type, one signature, a certificate and not a bare key.
+//     provenance_malformed, provenance_certificate
+//  2. Every log entry has an inclusion proof and a checkpoint: a promise alone
+//     (SignedEntryTimestamp) is not inclusion. provenance_log
+//  3. Someone vouches for the time. provenance_time
+//  4. The certificate is a code-signing leaf with one subject alternative name
+//     and one issuer. provenance_certificate, provenance_identity
+//  5. Its key signed the payload. provenance_signature
+//  6. For each entry, by Rekor's own code: the proof leads to the root in the
+//     checkpoint, the checkpoint is by the key the trust root pins for that log
+//     and under that log's name, a Rekor v1 promise holds, and the entry is about
+//     this payload, this signature and this certificate. provenance_log
+//  7. All of it again by sigstore-go, with an SCT, a log entry, an observed time
+//     and the artifact's digest required and no unsafe option: chain to Fulcio's
+//     root at the time of signing, certificate in a CT log. What it refuses is
+//     asked once more step by step, only to name it.
+//  8. Every timestamp held, none was skipped; the log's key was trusted then.
+//     provenance_time
+//  9. The payload, now verified, is decoded for the first and only time: an
+//     in-toto Statement v0.1 or v1. One subject has the artifact's full SHA-256
+//     or SHA-512, and no subject that shares it differs in another digest.
+//     provenance_subject
+//  10. The predicate is SLSA provenance v0.2 or v1 and wherever it and the
+//     certificate both name a fact - builder, repository, ids, ref, commit,
+//     workflow, event, runner, run - they agree. provenance_predicate
+//
+// # What is strict here that need not be
+//
+// sigstore-go skips what it cannot verify and counts the rest. A gate's evidence
+// is kept and shown for years, so nothing unverified may ride along in it: every
+// log entry must be by a known log and hold, every timestamp too, certificates
+// beside the leaf must be the root's own, key ids must be empty, and each of the
+// doubled fields (indexes, sizes, roots) must say the same twice. Rekor v1
+// entries need their promise, which alone signs the time and index; Rekor v2
+// entries must not have one. Ed25519 leaves are refused: envelope and log would
+// hold different signatures. The signature lines of witnesses under a Rekor v2
+// checkpoint are not counted and so not checked.
+//
+// In the predicate alone unknown names are let through, as SLSA demands; two
+// spellings of one name are not.
+//
+// # Identity
+//
+// Who may sign is policy's to say: it reads [Build.Issuer], [Build.Signer] and
+// the facts as exact values, never through a pattern that might match a part.
+// Facts are the certificate's; the statement is the signer's word and can only
+// agree. [Verifier.VerifyArtifact] is the other profile, with cosign's manners,
+// for people at a terminal.
+//
+// # Cost
+//
+// A verdict that held is remembered by bundle and artifact for an hour, in at
+// most 4096 places. A Verifier is one generation of roots: a new root is a new
+// Verifier that remembers nothing.
+package provenance
