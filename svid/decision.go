@@ -236,8 +236,6 @@ func (d *Decision) check() error {
 		return fmt.Errorf("policy entry %d is not among the %d entries it was decided on", d.Policy, d.Decided)
 	case d.Renews != nil && *d.Renews >= d.Decided:
 		return fmt.Errorf("renewed entry %d is not among the %d entries it was decided on", *d.Renews, d.Decided)
-	case (d.Artifact == "") != (d.Tie == NoTie):
-		return errors.New("an artifact and its tie come together")
 	case d.Artifact != "" && !isDigest(d.Artifact):
 		return fmt.Errorf("artifact %q is not a whole SHA-256 or SHA-512 digest", d.Artifact)
 	case repeats(d.Spent) || repeats(d.Floors) || repeats(d.Insecure):

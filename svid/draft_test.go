@@ -179,7 +179,7 @@ func TestDraftRefuses(t *testing.T) {
 		"Ed25519 of order 1":    {func(d *Draft) { d.Key = append(ed25519.PublicKey{1}, make([]byte, 31)...) }, "small order"},
 		"RSA 1024":              {func(d *Draft) { d.Key = &rsa.PublicKey{N: new(big.Int).Rsh(n2048, 1024), E: 65537} }, "1024 bits"},
 		"RSA 16384":             {func(d *Draft) { d.Key = &rsa.PublicKey{N: oddBits(16384), E: 65537} }, "16384 bits"},
-		"RSA even":              {func(d *Draft) { d.Key = &rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), 2047), E: 65537} }, "odd modulus"},
+		"RSA even":              {func(d *Draft) { d.Key = &rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), 2047), E: 65537} }, "want an odd one"},
 		"RSA e=1":               {func(d *Draft) { d.Key = &rsa.PublicKey{N: n2048, E: 1} }, "exponent 1"},
 		"RSA e=3":               {func(d *Draft) { d.Key = &rsa.PublicKey{N: n2048, E: 3} }, "exponent 3"},
 		"the CA's own key":      {func(d *Draft) { d.Key = w.caKey.Public() }, "own"},

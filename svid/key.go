@@ -38,7 +38,7 @@ func spki(public crypto.PublicKey) ([]byte, error) {
 			return nil, errors.New("RSA key is empty")
 		}
 		if n := k.N.BitLen(); n < 2048 || n > 4096 || k.N.Bit(0) == 0 || k.N.Sign() < 0 {
-			return nil, fmt.Errorf("RSA key has an odd modulus of 2048 to 4096 bits; this one has %d bits", n)
+			return nil, fmt.Errorf("RSA modulus of %d bits: want an odd one of 2048 to 4096", n)
 		}
 		if k.E != 65537 {
 			return nil, fmt.Errorf("RSA key has the exponent %d, want 65537", k.E)

@@ -102,15 +102,15 @@ func open(certificate []byte) (*unproven, error) {
 	if err != nil {
 		return nil, err
 	}
-	logged, compact, err := cut(signed)
+	tbs, compact, err := cut(signed)
 	if err != nil {
 		return nil, err
 	}
-	t, err := ParseTBS(logged)
+	t, err := ParseTBS(tbs)
 	if err != nil {
 		return nil, err
 	}
-	entry, err := proof.Frame(proof.X509SVID, logged)
+	entry, err := proof.Frame(proof.X509SVID, tbs)
 	if err != nil {
 		return nil, err
 	}
@@ -125,11 +125,7 @@ func (u *unproven) verify(policy *log.Policy, now time.Time) (*logged, error) {
 	case now.After(u.tbs.NotAfter):
 		return nil, fmt.Errorf("it is over since %s", u.tbs.NotAfter.Format(time.RFC3339))
 	}
-	l, err := checkProof(u.proof, u.tbs, u.leaf, policy, now)
-	if err != nil {
-		return nil, err
-	}
-	return l, nil
+	return checkProof(u.proof, u.tbs, u.leaf, policy, now)
 }
 
 // checkProof checks a log proof in its compact form: that the entry is in the

@@ -2,6 +2,10 @@ package svid
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
 	"encoding/asn1"
 	"encoding/hex"
 	"slices"
@@ -126,6 +130,11 @@ var spoiled = map[string]struct {
 	}, "public key"},
 	"key in explicit parameters":     {func(p *parts) { p.fields["key"] = unhex("3013300b06072a8648ce3d02013000 030400041111") }, "public key"},
 	"key of DSA":                     {func(p *parts) { p.fields["key"] = unhex("3013300906072a8648ce380401030600020301 0001") }, "public key"},
+	"key of 255 bits and one unused": {func(p *parts) { p.fields["key"] = unhex("302a300506032b6570032101" + strings.Repeat("42", 32)) }, "not DER"},
+	"key on P-224": {func(p *parts) {
+		key, _ := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
+		p.fields["key"], _ = x509.MarshalPKIXPublicKey(key.Public())
+	}, "P-256 or P-384"},
 	"rfc5280 4.2 an extension twice": {func(p *parts) { p.extensions = append(p.extensions, p.extensions[0]) }, "twice"},
 	"rfc5280 4.2 no extensions":      {func(p *parts) { p.extensions = nil }, "missing"},
 	"an extension of no profile": {func(p *parts) {
@@ -156,28 +165,28 @@ var spoiled = map[string]struct {
 	"authority key id of 4 bytes":               {func(p *parts) { p.set(oidAuthority, false, "3006800401020304") }, "authority key id"},
 	"authority key id with serial":              {func(p *parts) { p.set(oidAuthority, false, "30198014"+strings.Repeat("11", 20)+"820101") }, "authority key id"},
 	"X509-SVID 2 no name":                       {func(p *parts) { p.drop(oidAltName) }, "missing"},
-	"X509-SVID 2 no URI":                        {names1(tlv(0x82, "gate.example")), "exactly one URI"},
-	"X509-SVID 2 two URIs":                      {names1(tlv(0x86, "spiffe://acme.example/a"), tlv(0x86, "spiffe://acme.example/b")), "exactly one URI"},
-	"X509-SVID 2 one URI twice":                 {names1(tlv(0x86, "spiffe://acme.example/a"), tlv(0x86, "spiffe://acme.example/a")), "exactly one URI"},
+	"X509-SVID 2 no URI":                        {withNames(tlv(0x82, "gate.example")), "exactly one URI"},
+	"X509-SVID 2 two URIs":                      {withNames(tlv(0x86, "spiffe://acme.example/a"), tlv(0x86, "spiffe://acme.example/b")), "exactly one URI"},
+	"X509-SVID 2 one URI twice":                 {withNames(tlv(0x86, "spiffe://acme.example/a"), tlv(0x86, "spiffe://acme.example/a")), "exactly one URI"},
 	"rfc5280 4.2.1.6 name not critical": {func(p *parts) {
 		p.extensions[p.at(oidAltName)] = ext(oidAltName, false, tlv(0x30, string(tlv(0x86, "spiffe://acme.example/a"))))
 	}, "critical"},
-	"an e-mail address":                        {names1(tlv(0x81, "a@b.example"), tlv(0x86, "spiffe://acme.example/a")), "exactly one URI"},
-	"a DNS name after the URI":                 {names1(tlv(0x86, "spiffe://acme.example/a"), tlv(0x82, "a.example")), "exactly one URI"},
-	"a DNS wildcard":                           {names1(tlv(0x82, "*.example"), tlv(0x86, "spiffe://acme.example/a")), "host name"},
-	"an IPv4 address in 16 bytes":              {names1(tlv(0x87, "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\x7f\x00\x00\x01"), tlv(0x86, "spiffe://acme.example/a")), "IP address"},
-	"X509-SVID 2 root path":                    {names1(tlv(0x86, "spiffe://acme.example")), "root path"},
-	"SPIFFE-ID 2.2 trailing slash":             {names1(tlv(0x86, "spiffe://acme.example/")), "SPIFFE ID"},
-	"SPIFFE-ID 2.2 empty segment":              {names1(tlv(0x86, "spiffe://acme.example//a")), "SPIFFE ID"},
-	"SPIFFE-ID 2.2 dot segments":               {names1(tlv(0x86, "spiffe://acme.example/a/../b")), "SPIFFE ID"},
-	"SPIFFE-ID 2.2 percent-encoding":           {names1(tlv(0x86, "spiffe://acme.example/a%2fb")), "SPIFFE ID"},
-	"SPIFFE-ID 2.1 trust domain in upper case": {names1(tlv(0x86, "spiffe://ACME.example/a")), "SPIFFE ID"},
-	"SPIFFE-ID 2 another scheme":               {names1(tlv(0x86, "https://acme.example/a")), "SPIFFE ID"},
-	"SPIFFE-ID 2 a port":                       {names1(tlv(0x86, "spiffe://acme.example:443/a")), "SPIFFE ID"},
-	"SPIFFE-ID 2 user info":                    {names1(tlv(0x86, "spiffe://u@acme.example/a")), "SPIFFE ID"},
-	"SPIFFE-ID 2 a query":                      {names1(tlv(0x86, "spiffe://acme.example/a?b")), "SPIFFE ID"},
-	"SPIFFE-ID 2 a fragment":                   {names1(tlv(0x86, "spiffe://acme.example/a#b")), "SPIFFE ID"},
-	"SPIFFE-ID 2 NUL":                          {names1(tlv(0x86, "spiffe://acme.example/a\x00")), "SPIFFE ID"},
+	"an e-mail address":                        {withNames(tlv(0x81, "a@b.example"), tlv(0x86, "spiffe://acme.example/a")), "exactly one URI"},
+	"a DNS name after the URI":                 {withNames(tlv(0x86, "spiffe://acme.example/a"), tlv(0x82, "a.example")), "exactly one URI"},
+	"a DNS wildcard":                           {withNames(tlv(0x82, "*.example"), tlv(0x86, "spiffe://acme.example/a")), "host name"},
+	"an IPv4 address in 16 bytes":              {withNames(tlv(0x87, "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\x7f\x00\x00\x01"), tlv(0x86, "spiffe://acme.example/a")), "IP address"},
+	"X509-SVID 2 root path":                    {withNames(tlv(0x86, "spiffe://acme.example")), "root path"},
+	"SPIFFE-ID 2.2 trailing slash":             {withNames(tlv(0x86, "spiffe://acme.example/")), "SPIFFE ID"},
+	"SPIFFE-ID 2.2 empty segment":              {withNames(tlv(0x86, "spiffe://acme.example//a")), "SPIFFE ID"},
+	"SPIFFE-ID 2.2 dot segments":               {withNames(tlv(0x86, "spiffe://acme.example/a/../b")), "SPIFFE ID"},
+	"SPIFFE-ID 2.2 percent-encoding":           {withNames(tlv(0x86, "spiffe://acme.example/a%2fb")), "SPIFFE ID"},
+	"SPIFFE-ID 2.1 trust domain in upper case": {withNames(tlv(0x86, "spiffe://ACME.example/a")), "SPIFFE ID"},
+	"SPIFFE-ID 2 another scheme":               {withNames(tlv(0x86, "https://acme.example/a")), "SPIFFE ID"},
+	"SPIFFE-ID 2 a port":                       {withNames(tlv(0x86, "spiffe://acme.example:443/a")), "SPIFFE ID"},
+	"SPIFFE-ID 2 user info":                    {withNames(tlv(0x86, "spiffe://u@acme.example/a")), "SPIFFE ID"},
+	"SPIFFE-ID 2 a query":                      {withNames(tlv(0x86, "spiffe://acme.example/a?b")), "SPIFFE ID"},
+	"SPIFFE-ID 2 a fragment":                   {withNames(tlv(0x86, "spiffe://acme.example/a#b")), "SPIFFE ID"},
+	"SPIFFE-ID 2 NUL":                          {withNames(tlv(0x86, "spiffe://acme.example/a\x00")), "SPIFFE ID"},
 	"build fact critical":                      {func(p *parts) { p.set(oidTrigger, true, "0c0470757368") }, "critical"},
 	"build fact PrintableString":               {func(p *parts) { p.set(oidTrigger, false, "130470757368") }, "build extension"},
 	"build fact raw text":                      {func(p *parts) { p.set(oidTrigger, false, "70757368") }, "build extension"},
@@ -221,7 +230,7 @@ func validity(times ...string) []byte {
 	return tlv(byte(der.SEQUENCE), string(v))
 }
 
-func names1(names ...[]byte) func(*parts) {
+func withNames(names ...[]byte) func(*parts) {
 	return func(p *parts) {
 		p.extensions[p.at(oidAltName)] = ext(oidAltName, true, tlv(0x30, string(slices.Concat(names...))))
 	}
@@ -248,5 +257,21 @@ func TestProfile(t *testing.T) {
 				t.Error("the authority would sign it")
 			}
 		})
+	}
+}
+
+func TestLengthsOfNames(t *testing.T) {
+	t.Parallel()
+	must(parseID("spiffe://" + strings.Repeat("a", 255) + "/a"))(t)
+	_, err := parseID("spiffe://" + strings.Repeat("a", 256) + "/a")
+	wantError(t, err, "more than 255 bytes")
+	long := strings.Repeat("a", 63) + "."
+	for name, want := range map[string]bool{
+		"a": true, "a-b.c": true, strings.Repeat(long, 3) + strings.Repeat("a", 61): true,
+		strings.Repeat(long, 3) + strings.Repeat("a", 62): false, strings.Repeat("a", 64): false, "a.": false, ".a": false, "-a": false, "a-": false, "a_b": false,
+	} {
+		if isHostname(name) != want {
+			t.Errorf("%q is a host name: %t, want %t", name, !want, want)
+		}
 	}
 }

@@ -210,15 +210,16 @@ func TestVerifyChain(t *testing.T) {
 		"foreign trust domain": {chain(good), func(v *Verifier) {
 			v.Bundle = x509bundle.FromX509Authorities(spiffeid.RequireTrustDomainFromString("b.example"), []*x509.Certificate{w.ca})
 		}, "not of the trust domain"},
-		"expired":          {chain(good), clock(w.now.Add(time.Hour + time.Second)), "is after"},
-		"not yet valid":    {chain(good), clock(w.now.Add(-11 * time.Second)), "is before"},
-		"CA expired":       {chain(w.longLived(t)), clock(w.ca.NotAfter.Add(time.Second)), "expired"},
-		"not authorized":   {chain(good), func(v *Verifier) { v.Authorize = func(p *Peer) error { return errors.New("not " + p.ID().Path()) } }, "not /shop/api"},
-		"no bundle":        {chain(good), func(v *Verifier) { v.Bundle = nil }, "lacks"},
-		"no policy":        {chain(good), func(v *Verifier) { v.Policy = nil }, "lacks"},
-		"the zero policy":  {chain(good), func(v *Verifier) { v.Policy = new(log.Policy) }, "zero"},
-		"zero Verifier":    {chain(good), func(v *Verifier) { *v = Verifier{} }, "lacks"},
-		"another's policy": {chain(good), func(v *Verifier) { v.Policy = newLedger(t, "all", "wit1").policy }, "key"},
+		"SVID of a foreign trust domain": {chain(w.foreign(t)), nil, "not of the trust domain"},
+		"expired":                        {chain(good), clock(w.now.Add(time.Hour + time.Second)), "is after"},
+		"not yet valid":                  {chain(good), clock(w.now.Add(-11 * time.Second)), "is before"},
+		"CA expired":                     {chain(w.longLived(t)), clock(w.ca.NotAfter.Add(time.Second)), "expired"},
+		"not authorized":                 {chain(good), func(v *Verifier) { v.Authorize = func(p *Peer) error { return errors.New("not " + p.ID().Path()) } }, "not /shop/api"},
+		"no bundle":                      {chain(good), func(v *Verifier) { v.Bundle = nil }, "lacks"},
+		"no policy":                      {chain(good), func(v *Verifier) { v.Policy = nil }, "lacks"},
+		"the zero policy":                {chain(good), func(v *Verifier) { v.Policy = new(log.Policy) }, "zero"},
+		"zero Verifier":                  {chain(good), func(v *Verifier) { *v = Verifier{} }, "lacks"},
+		"another's policy":               {chain(good), func(v *Verifier) { v.Policy = newLedger(t, "all", "wit1").policy }, "key"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -344,6 +345,34 @@ func TestWitnessClocks(t *testing.T) {
 	}
 }
 
+// A cosignature after notAfter does not count, though it is within a minute of
+// now.
+func TestCosignedAfterTheEnd(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	d := w.draft(t)
+	tbs := must(w.a.Draft(d))(t)
+	w.now = d.NotAfter
+	for late, ok := range map[time.Duration]bool{0: true, time.Second: false} {
+		c := parse(t, w.sign(t, must(splice(tbs, w.compact(t, tbs, d.NotAfter.Add(late))))(t)))
+		if _, err := w.verifier().Verify(chain(c)); (err == nil) != ok {
+			t.Errorf("cosigned %v after notAfter: %v", late, err)
+		}
+	}
+}
+
+// Size is looked at before anything else.
+func TestCertificateTooLarge(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	_, err := w.verifier().Verify(chain(&x509.Certificate{Raw: make([]byte, MaxCertificate+1)}))
+	wantError(t, err, "want at most 32768")
+	_, _, err = cut(make([]byte, MaxCertificate+1))
+	wantError(t, err, "want at most 32768")
+	_, err = ParseTBS(make([]byte, MaxTBS+1))
+	wantError(t, err, "want at most 16384")
+}
+
 // Under `quorum none` there is no witness, and there are no times.
 func TestUnwitnessed(t *testing.T) {
 	t.Parallel()
@@ -410,6 +439,14 @@ func (w *world) spliced(t testing.TB, edit func(*Draft)) []byte {
 	edit(&d)
 	tbs := must(w.a.Draft(d))(t)
 	return must(splice(tbs, w.compact(t, tbs, w.now)))(t)
+}
+
+// foreign returns an SVID of our CA and log with an ID of another trust domain.
+func (w *world) foreign(t testing.TB) *x509.Certificate {
+	t.Helper()
+	p := takeApart(t, must(w.a.Draft(w.draft(t)))(t))
+	withNames(tlv(0x86, "spiffe://evil.example/shop/api"))(p)
+	return w.certify(t, p.tbs())
 }
 
 // longLived returns an SVID that ends with its CA, cosigned then.
