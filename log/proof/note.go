@@ -1,0 +1,145 @@
+package proof
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+)
+
+// MaxNote is the longest signed note in bytes. It holds a checkpoint with
+// thirty post-quantum cosignatures.
+const MaxNote = 1 << 17
+
+// ErrSignature is what a note is refused with that lacks the signature asked
+// for, or carries one that a known key does not verify.
+var ErrSignature = errors.New("signature missing or wrong")
+
+// A line is a verified signature on a note.
+type line struct {
+	key *key
+	sig []byte // without the key id
+}
+
+// time returns when a cosigner signed; key.Verify has bounded it.
+func (l line) time() time.Time {
+	return time.Unix(int64(binary.BigEndian.Uint64(l.sig)), 0)
+}
+
+// A keyring finds the key of a signature line, and finds it once.
+type keyring map[signer]*key
+
+type signer struct {
+	name string
+	id   uint32
+}
+
+func (k *key) signer() signer { return signer{k.name, k.id} }
+
+// openNote checks every line of msg that a key of ring could have written.
+// Lines of unknown keys are ignored, as C2SP signed-note demands. A known key
+// that fails to verify, or signs twice, refuses the note.
+func openNote(msg []byte, ring keyring) (Checkpoint, []line, error) {
+	if len(msg) > MaxNote {
+		return Checkpoint{}, nil, fmt.Errorf("note of %d bytes: longer than %d", len(msg), MaxNote)
+	}
+	n, err := note.Open(msg, &once{ring: ring, seen: make(map[signer]bool, len(ring))})
+	var unverified *note.UnverifiedNoteError
+	var invalid *note.InvalidSignatureError
+	switch {
+	case errors.As(err, &unverified), errors.As(err, &invalid):
+		return Checkpoint{}, nil, fmt.Errorf("%w: %v", ErrSignature, err)
+	case err != nil:
+		return Checkpoint{}, nil, err
+	}
+	c, err := ParseCheckpoint(n.Text)
+	if err != nil {
+		return Checkpoint{}, nil, err
+	}
+	lines := make([]line, len(n.Sigs))
+	for i, s := range n.Sigs {
+		sig, err := decode64(s.Base64)
+		if err != nil {
+			return Checkpoint{}, nil, err
+		}
+		lines[i] = line{ring[signer{s.Name, s.Hash}], sig[4:]}
+	}
+	return c, lines, nil
+}
+
+// once is a keyring as package note knows it. The library skips a key's second
+// line without a look; we would pass on bytes that nobody checked.
+type once struct {
+	ring keyring
+	seen map[signer]bool
+}
+
+func (o *once) Verifier(name string, id uint32) (note.Verifier, error) {
+	s := signer{name, id}
+	k, ok := o.ring[s]
+	if !ok {
+		return nil, &note.UnknownVerifierError{Name: name, KeyHash: id}
+	}
+	if o.seen[s] {
+		return nil, fmt.Errorf("key %s+%08x signed the note twice", name, id)
+	}
+	o.seen[s] = true
+	return k, nil
+}
+
+// noteText returns the text of a signed note: all before the last empty line.
+func noteText(msg []byte) (string, error) {
+	i := bytes.LastIndex(msg, []byte("\n\n"))
+	if len(msg) > MaxNote || i < 0 {
+		return "", errors.New("note: too long or without signatures")
+	}
+	return string(msg[:i+1]), nil
+}
+
+// OpenCosignature finds, among signature lines, the one that the cosigner with
+// the verifier key vkey (type 0x04 or 0x06) wrote over the checkpoint c, and
+// returns it with the time the cosigner states, once it has verified it. Lines
+// of other keys are ignored.
+func OpenCosignature(c Checkpoint, lines []byte, vkey string) (cosignature []byte, t time.Time, err error) {
+	msg := append([]byte(c.Text()+"\n"), lines...)
+	seen, l, err := openCosigned(msg, vkey)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	// An empty line among the lines would move the border between text and
+	// signatures, and the cosignature would be about another text.
+	if seen != c {
+		return nil, time.Time{}, errors.New("cosignature: not of the checkpoint asked for")
+	}
+	return signatureLine(l.key, l.sig), l.time(), nil
+}
+
+// OpenBeacon returns the time at which the beacon with the verifier key vkey
+// cosigned a note. That the note itself is to be believed is for
+// [Policy.OpenCheckpoint] to say.
+func OpenBeacon(msg []byte, vkey string) (time.Time, error) {
+	_, l, err := openCosigned(msg, vkey)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("beacon: %w", err)
+	}
+	return l.time(), nil
+}
+
+// openCosigned opens a note by one cosigner's key.
+func openCosigned(msg []byte, vkey string) (Checkpoint, line, error) {
+	k, err := parseVKey(vkey)
+	if err == nil && k.alg == algEd25519 {
+		err = fmt.Errorf("verifier key %q is no cosigner's", clip(vkey))
+	}
+	if err != nil {
+		return Checkpoint{}, line{}, fmt.Errorf("cosignature: %w", err)
+	}
+	c, lines, err := openNote(msg, keyring{k.signer(): k})
+	if err != nil {
+		return Checkpoint{}, line{}, fmt.Errorf("cosignature by %s: %w", k.name, err)
+	}
+	return c, lines[0], nil
+}

@@ -1,0 +1,129 @@
+package proof
+
+import (
+	"crypto"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+)
+
+// A Signer signs checkpoints with an Ed25519 key it need not hold: any
+// [crypto.Signer] will do, such as one backed by a key service. It is either a
+// log's ([NewLogSigner]) or a cosigner's ([NewCosigner]) and refuses to be
+// both: the two sign different messages, under different key ids. A Signer is
+// as safe for concurrent use as its key.
+type Signer struct {
+	key    *key
+	signer crypto.Signer
+}
+
+// NewLogSigner returns the signer of the log named origin: note signatures of
+// type 0x01, key name and origin being one.
+func NewLogSigner(origin string, k crypto.Signer) (*Signer, error) {
+	return newSigner(origin, algEd25519, k)
+}
+
+// NewCosigner returns the signer of a witness, or of a beacon: timestamped
+// cosignatures of type 0x04.
+func NewCosigner(name string, k crypto.Signer) (*Signer, error) {
+	return newSigner(name, algCosigner, k)
+}
+
+func newSigner(name string, alg byte, signer crypto.Signer) (*Signer, error) {
+	if signer == nil {
+		return nil, errors.New("note signer: no key")
+	}
+	pub, ok := signer.Public().(ed25519.PublicKey)
+	if !ok {
+		return nil, fmt.Errorf("note signer: %T, want an Ed25519 key", signer.Public())
+	}
+	k, err := newKey(name, alg, pub)
+	if err != nil {
+		return nil, fmt.Errorf("note signer: %w", err)
+	}
+	return &Signer{k, signer}, nil
+}
+
+// Name returns the signer's name: a log's origin, a cosigner's name.
+func (s *Signer) Name() string { return s.key.name }
+
+// VKey returns the verifier key, as a log policy names it:
+// <name>+<key id, 8 hex digits>+base64(type || public key).
+func (s *Signer) VKey() string { return s.key.VKey() }
+
+// Sign returns the signed note of a checkpoint of the signer's own log. It
+// says nothing of whether the checkpoint should be signed.
+func (s *Signer) Sign(c Checkpoint) ([]byte, error) {
+	if s.key.alg != algEd25519 {
+		return nil, errors.New("sign checkpoint: signer is a cosigner")
+	}
+	if c.Origin != s.key.name {
+		return nil, fmt.Errorf("sign checkpoint: origin %q, signer %q", c.Origin, s.key.name)
+	}
+	if c.Size > MaxSize {
+		return nil, fmt.Errorf("sign checkpoint: size %d is more than %d", c.Size, uint64(MaxSize))
+	}
+	msg, err := note.Sign(&note.Note{Text: c.Text()}, logSigner{s})
+	if err != nil {
+		return nil, fmt.Errorf("sign checkpoint: %w", err)
+	}
+	return msg, nil
+}
+
+// Cosign returns one signature line, "— <name> <base64>\n", over the text of
+// a signed note, saying that the checkpoint was seen at t (whole seconds). It
+// reads the checkpoint strictly and looks at no signature: who may cosign
+// what, and when, is the caller's promise.
+func (s *Signer) Cosign(msg []byte, t time.Time) (line []byte, err error) {
+	if s.key.alg != algCosigner {
+		return nil, errors.New("cosign checkpoint: signer is a log's")
+	}
+	text, err := noteText(msg)
+	if err != nil {
+		return nil, fmt.Errorf("cosign checkpoint: %w", err)
+	}
+	if _, err := ParseCheckpoint(text); err != nil {
+		return nil, fmt.Errorf("cosign: %w", err)
+	}
+	seconds, err := unixSeconds(t)
+	if err != nil {
+		return nil, fmt.Errorf("cosign checkpoint: %w", err)
+	}
+	sig, err := s.sign(cosigned(seconds, []byte(text)))
+	if err != nil {
+		return nil, fmt.Errorf("cosign checkpoint: %w", err)
+	}
+	return signatureLine(s.key, append(binary.BigEndian.AppendUint64(nil, seconds), sig...)), nil
+}
+
+// sign asks the key and checks its answer. A signature that a faulty key made
+// wrong can give an Ed25519 key away, and would stand in the log for good.
+func (s *Signer) sign(message []byte) ([]byte, error) {
+	sig, err := s.signer.Sign(rand.Reader, message, crypto.Hash(0))
+	if err != nil {
+		return nil, err
+	}
+	if !ed25519.Verify(s.key.pub, message, sig) {
+		return nil, errors.New("key made a signature it does not verify")
+	}
+	return sig, nil
+}
+
+// A logSigner is a log's Signer as package note knows signers.
+type logSigner struct{ s *Signer }
+
+func (l logSigner) Name() string                     { return l.s.key.name }
+func (l logSigner) KeyHash() uint32                  { return l.s.key.id }
+func (l logSigner) Sign(text []byte) ([]byte, error) { return l.s.sign(text) }
+
+// signatureLine returns the line of a signed note for k's signature.
+func signatureLine(k *key, sig []byte) []byte {
+	b := append(binary.BigEndian.AppendUint32(nil, k.id), sig...)
+	return fmt.Appendf(nil, "— %s %s\n", k.name, base64.StdEncoding.EncodeToString(b))
+}
