@@ -1,6 +1,7 @@
 package svid
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/tls"
 	"crypto/x509"
@@ -130,6 +131,27 @@ func Load(dir string) (*tls.Certificate, error) {
 		return nil, fmt.Errorf("svid: %s: %w", dir, err)
 	}
 	return &c, nil
+}
+
+// LoadKey reads one private key, PKCS#8 in PEM.
+func LoadKey(path string) (crypto.Signer, error) {
+	text, err := readFile(path)
+	if err != nil {
+		return nil, err
+	}
+	block, rest := pem.Decode(text)
+	if block == nil || block.Type != "PRIVATE KEY" || len(block.Headers) > 0 || len(bytes.TrimSpace(rest)) > 0 {
+		return nil, fmt.Errorf("svid: %s is not one PEM block PRIVATE KEY", path)
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("svid: %s: %w", path, err)
+	}
+	signer, ok := key.(crypto.Signer)
+	if !ok {
+		return nil, fmt.Errorf("svid: %s: a %T does not sign", path, key)
+	}
+	return signer, nil
 }
 
 func readFile(path string) ([]byte, error) {

@@ -40,6 +40,11 @@ func TestSaveAndLoad(t *testing.T) {
 	if s.ID.Path() != "/shop/api" || !b.HasX509Authority(w.ca) {
 		t.Errorf("go-spiffe reads %s", s.ID)
 	}
+	if key := must(LoadKey(filepath.Join(dir, KeyFile)))(t); !sameKey(key, s.Certificates[0].PublicKey) {
+		t.Error("LoadKey reads another key")
+	}
+	_, err := LoadKey(filepath.Join(dir, ChainFile))
+	wantError(t, err, "PRIVATE KEY")
 	// And so do we: what is on disk verifies.
 	list := must(ParseCertificates(must(os.ReadFile(filepath.Join(dir, ChainFile)))(t)))(t)
 	must(w.verifier().Verify(list))(t)

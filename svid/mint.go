@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
@@ -20,8 +21,8 @@ import (
 type SVID struct {
 	certificate *x509.Certificate
 	tbs         *TBS
-	index       uint64
 	leaf        proof.Hash
+	proof       proof.Proof
 }
 
 // Certificate returns the certificate, the log proof in it.
@@ -38,11 +39,19 @@ func (s *SVID) ID() spiffeid.ID { return s.tbs.ID }
 func (s *SVID) TBS() *TBS { return s.tbs.clone() }
 
 // Index returns the 0-based index of the SVID's log entry.
-func (s *SVID) Index() uint64 { return s.index }
+func (s *SVID) Index() uint64 { return s.proof.Index }
 
 // LeafHash returns the leaf hash of the SVID's log entry, which is what
 // identifies an SVID: minted again, its signature differs and this does not.
 func (s *SVID) LeafHash() proof.Hash { return s.leaf }
+
+// Proof returns the receipt's proof, which is in the certificate in its compact
+// form. [proof.Proof.MarshalText] makes a C2SP tlog-proof of it.
+func (s *SVID) Proof() proof.Proof {
+	p := s.proof
+	p.Hashes, p.Checkpoint = slices.Clone(p.Hashes), bytes.Clone(p.Checkpoint)
+	return p
+}
 
 // Mint signs the SVID that a receipt proves to be logged. It is the only
 // signature on an SVID. It is a function of the receipt: minted again, the SVID
@@ -69,8 +78,8 @@ func (a *Authority) Mint(r *log.Receipt) (*SVID, error) {
 	if err != nil {
 		return nil, err
 	}
-	leaf := proof.LeafHash(entry)
-	compact, err := a.compact(r.Proof(), t, leaf)
+	leaf, logProof := proof.LeafHash(entry), r.Proof()
+	compact, err := a.compact(logProof, t, leaf)
 	if err != nil {
 		return nil, fmt.Errorf("svid: mint: entry %d: %w", r.Index(), err)
 	}
@@ -87,7 +96,7 @@ func (a *Authority) Mint(r *log.Receipt) (*SVID, error) {
 	if err != nil {
 		return nil, fmt.Errorf("svid: mint: signed certificate: %w", err)
 	}
-	return &SVID{certificate, t, r.Index(), leaf}, nil
+	return &SVID{certificate, t, leaf, logProof}, nil
 }
 
 // compact makes the log-proof extension, and reads it as a relying party will:

@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"errors"
 	"io"
+	"reflect"
 	"testing"
 	"time"
 
@@ -79,6 +80,17 @@ func TestMint(t *testing.T) {
 	stored := must(g.log.Entry(5))(t)
 	if s.LeafHash() != proof.LeafHash(stored.Entry) {
 		t.Error("leaf hash is not the entry's")
+	}
+
+	text := must(s.Proof().MarshalText())(t)
+	if c := must(must(proof.ParseProof(text))(t).Verify(g.policy, s.LeafHash()))(t); c.Checkpoint().Size <= s.Index() {
+		t.Errorf("its proof is of a tree of %d", c.Checkpoint().Size)
+	}
+	if shown := must(Show(s.Certificate().Raw))(t); !reflect.DeepEqual(shown, s.TBS()) || !reflect.DeepEqual(shown, must(ParseTBS(tbs))(t)) {
+		t.Errorf("it shows %+v", shown)
+	}
+	if shown := must(Show(g.sign(t, tbs)))(t); shown.ID != d.ID {
+		t.Errorf("without a proof it shows %s", shown.ID)
 	}
 
 	// Others accept it: go-spiffe, and a relying party with nothing but bundle

@@ -76,6 +76,19 @@ func ParseTBS(tbs []byte) (*TBS, error) {
 	return t, nil
 }
 
+// Show reads a certificate, with a log proof or without, and returns what it
+// says. It verifies nothing: that is for [Verifier.Verify].
+func Show(certificate []byte) (*TBS, error) {
+	tbs, _, err := split(certificate)
+	if err != nil {
+		return nil, fmt.Errorf("svid: %w", err)
+	}
+	if logged, _, err := cut(tbs); err == nil {
+		tbs = logged
+	}
+	return ParseTBS(tbs)
+}
+
 // readHead reads all fields before the extensions.
 func (t *TBS) readHead(s cryptobyte.String) error {
 	var version, issuer, validity, algorithm, subject, key cryptobyte.String
