@@ -56,6 +56,16 @@ func BenchmarkVerifyProof(b *testing.B) {
 	})
 }
 
+// BenchmarkCompact writes the compact form on a checkpoint that was opened.
+func BenchmarkCompact(b *testing.B) {
+	p, policy, _ := deepProof(b)
+	for b.Loop() {
+		if _, err := p.Compact(policy); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func BenchmarkParsePolicy(b *testing.B) {
 	text := bytes.Clone(newWorld(b, 5, 1).policy.Text())
 	for b.Loop() {

@@ -34,23 +34,25 @@ type seal struct {
 //
 // The root is left out: leaf and hashes lead to it. So are the names of the
 // keys: a policy tells them by id. Cosignatures are those of the quorum's
-// Ed25519 witnesses. The proof must meet the policy without its post-quantum
-// cosignatures, of which one would be larger than all the rest.
+// Ed25519 witnesses. The checkpoint must meet the policy, and do so without its
+// post-quantum cosignatures, of which one would be larger than all the rest.
+// One the policy has lately verified is not verified again.
 func (p Proof) Compact(pol *Policy) ([]byte, error) {
 	refuse := func(err error) ([]byte, error) {
 		return nil, fmt.Errorf("compact log proof: %w", err)
 	}
-	c, lines, err := pol.open(p.Checkpoint)
+	opened, err := pol.OpenCheckpoint(p.Checkpoint)
 	if err != nil {
 		return refuse(err)
 	}
+	c := opened.checkpoint
 	if err := checkPath(p.Index, c.Size, len(p.Hashes)); err != nil {
 		return refuse(err)
 	}
 	if len(c.Origin) > 255 {
 		return refuse(fmt.Errorf("origin of %d bytes: longer than 255", len(c.Origin)))
 	}
-	log, cosigners := pol.seals(lines)
+	log, cosigners := pol.seals(opened.lines)
 	heard := map[string]bool{}
 	for _, s := range cosigners {
 		heard[pol.witness(pol.byID(s.id)).name] = true

@@ -190,7 +190,7 @@ func TestCompactRefuses(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, 70)
 	good := w.proof(t, 44, 70, w.witnesses...)
-	_, pqVkey, err := formatsnote.GenerateMLDSAKey("pq.example")
+	pqSkey, pqVkey, err := formatsnote.GenerateMLDSAKey("pq.example")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +200,7 @@ func TestCompactRefuses(t *testing.T) {
 		is    error
 		says  string
 	}{
-		{"not cosigned", func(p *proof.Proof) { p.Checkpoint = w.note(t, w.checkpoint(t, 70)) }, proof.ErrQuorum, "Ed25519"},
+		{"not cosigned", func(p *proof.Proof) { p.Checkpoint = w.note(t, w.checkpoint(t, 70)) }, proof.ErrQuorum, "too few"},
 		{"a wrong signature", func(p *proof.Proof) {
 			p.Checkpoint = editSignature(p.Checkpoint, func(b []byte) []byte { b[20] ^= 1; return b })
 		}, proof.ErrSignature, ""},
@@ -215,8 +215,16 @@ func TestCompactRefuses(t *testing.T) {
 		})
 	}
 	t.Run("met by a post-quantum witness only", func(t *testing.T) {
+		pq := must(formatsnote.NewSignerForCosignatureV1(pqSkey))(t)
+		n := &note.Note{Text: w.checkpoint(t, 70).Text()}
+		msg := must(note.Sign(n, pq))(t)
+		p := good
+		p.Checkpoint = append(bytes.Clone(good.Checkpoint), msg[len(n.Text)+1:]...)
 		policy := newPolicy(t, "log "+w.log.VKey(), "witness w0 "+w.witnesses[0].VKey(), "witness pq "+pqVkey, "group g all w0 pq", "quorum g")
-		_, err := good.Compact(policy)
+		if _, err := policy.OpenCheckpoint(p.Checkpoint); err != nil {
+			t.Fatal(err)
+		}
+		_, err := p.Compact(policy)
 		wantErr(t, err, proof.ErrQuorum, "Ed25519")
 	})
 }

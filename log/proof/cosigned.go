@@ -20,6 +20,7 @@ var ErrQuorum = errors.New("too few witnesses cosigned")
 type Cosigned struct {
 	checkpoint Checkpoint
 	note       []byte
+	lines      []line // verified
 	witnesses  []string
 	times      []time.Time
 }
@@ -55,7 +56,7 @@ func (p *Policy) OpenCheckpoint(msg []byte) (*Cosigned, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cosigned{checkpoint: checkpoint, note: bytes.Clone(msg)}
+	c := &Cosigned{checkpoint: checkpoint, note: bytes.Clone(msg), lines: lines}
 	heard := make(map[string]bool, len(lines))
 	for _, l := range lines {
 		// A key has one name in a policy and one line on a note.
