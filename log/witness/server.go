@@ -1,0 +1,204 @@
+package witness
+
+import (
+	"bytes"
+	"crypto"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"plastron/log/proof"
+)
+
+// A LogKey is a log the witness serves.
+type LogKey struct {
+	Origin string
+	VKey   string // Ed25519, type 0x01; its name is the origin
+}
+
+// Config is what a witness is made of.
+type Config struct {
+	Dir    string        // its state; one process at a time; never restored from a backup
+	Key    crypto.Signer // Ed25519, for this witness alone
+	Name   string        // key name, such as witness.example.com
+	Logs   []LogKey
+	Now    func() time.Time // nil: time.Now
+	Logger *slog.Logger     // nil: none
+}
+
+// A Server is a witness.
+type Server struct {
+	signer *proof.Signer
+	logs   map[string]*state // by origin
+	now    func() time.Time
+	logger *slog.Logger
+	lock   *os.File      // held while the server lives
+	slots  chan struct{} // one token a request being read
+	closed atomic.Bool
+}
+
+// maxRequests bounds the requests read at once, and with them memory.
+const maxRequests = 64
+
+// NewServer opens the witness's directory, which it makes if it is not there,
+// and reads the checkpoint it cosigned last of each log. It refuses a directory
+// another server holds, and a state that the log's key did not sign.
+func NewServer(c Config) (*Server, error) {
+	s := &Server{logs: map[string]*state{}, now: c.Now, logger: c.Logger, slots: make(chan struct{}, maxRequests)}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if s.logger == nil {
+		s.logger = slog.New(slog.DiscardHandler)
+	}
+	var err error
+	if s.signer, err = proof.NewCosigner(c.Name, c.Key); err != nil {
+		return nil, fmt.Errorf("witness: %w", err)
+	}
+	if s.lock, err = lockDir(c.Dir); err != nil {
+		return nil, fmt.Errorf("witness: %w", err)
+	}
+	for _, l := range c.Logs {
+		if err := s.add(c.Dir, l); err != nil {
+			s.Close()
+			return nil, fmt.Errorf("witness: log %q: %w", l.Origin, err)
+		}
+	}
+	return s, nil
+}
+
+func (s *Server) add(dir string, l LogKey) error {
+	if s.logs[l.Origin] != nil {
+		return errors.New("named twice")
+	}
+	// A log's key is a log policy that asks for no witness.
+	p, err := proof.ParsePolicy([]byte("log " + l.VKey + "\nquorum none\n"))
+	if err != nil {
+		return err
+	}
+	if p.Origin() != l.Origin {
+		return fmt.Errorf("the key's name is %q", p.Origin())
+	}
+	st, err := openState(dir, p)
+	if err != nil {
+		return err
+	}
+	s.logs[l.Origin] = st
+	return nil
+}
+
+// VKey returns the witness's verifier key, as a log policy names it.
+func (s *Server) VKey() string { return s.signer.VKey() }
+
+// Close ends the witness: it answers 503 and lets its directory go.
+func (s *Server) Close() error {
+	if s.closed.Swap(true) {
+		return nil
+	}
+	for _, st := range s.logs {
+		st.mu.Lock() // a request that is writing finishes first
+		st.failed = true
+		st.mu.Unlock()
+	}
+	return s.lock.Close()
+}
+
+// Handler returns the witness's HTTP interface, both paths of it. It bounds
+// how long and how large a request it reads.
+func (s *Server) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /add-checkpoint", s.addCheckpoint)
+	for origin, st := range s.logs {
+		mux.HandleFunc("GET /"+logPath(origin), st.serveLatest)
+	}
+	return mux
+}
+
+func (s *Server) addCheckpoint(w http.ResponseWriter, r *http.Request) {
+	if s.closed.Load() {
+		http.Error(w, "closed", http.StatusServiceUnavailable)
+		return
+	}
+	select {
+	case s.slots <- struct{}{}:
+		defer func() { <-s.slots }()
+	default:
+		http.Error(w, "too many requests", http.StatusServiceUnavailable)
+		return
+	}
+	// Where the deadline cannot be set, as in a test's recorder, nobody is slow.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(Timeout))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxRequest))
+	if err != nil {
+		status := http.StatusBadRequest
+		if errors.As(err, new(*http.MaxBytesError)) {
+			status = http.StatusRequestEntityTooLarge
+		}
+		http.Error(w, "request body unreadable", status)
+		return
+	}
+	line, err := s.cosign(body)
+	s.answer(w, line, err)
+}
+
+// A refusal is a status that is not 200 and what it says.
+type refusal struct {
+	status int
+	size   uint64 // of a conflict
+	err    error
+}
+
+func (r *refusal) Error() string { return r.err.Error() }
+
+// cosign decides on a request in the order of the specification.
+func (s *Server) cosign(body []byte) (line []byte, err error) {
+	req, err := parseRequest(body)
+	if err != nil {
+		return nil, &refusal{status: http.StatusBadRequest, err: err}
+	}
+	origin, _, _ := bytes.Cut(req.note, []byte("\n"))
+	st := s.logs[string(origin)]
+	if st == nil {
+		return nil, &refusal{status: http.StatusNotFound, err: errors.New("unknown log")}
+	}
+	c, note, err := st.policy.Bare(req.note)
+	switch {
+	case errors.Is(err, proof.ErrSignature):
+		return nil, &refusal{status: http.StatusForbidden, err: err}
+	case err != nil:
+		return nil, &refusal{status: http.StatusBadRequest, err: err}
+	case req.old > c.Size:
+		return nil, &refusal{status: http.StatusBadRequest, err: fmt.Errorf("old size %d, checkpoint of size %d", req.old, c.Size)}
+	}
+	return st.extend(c, req, func() ([]byte, []byte, error) {
+		line, err := s.signer.Cosign(note, s.now())
+		return line, append(note, line...), err
+	})
+}
+
+func (s *Server) answer(w http.ResponseWriter, line []byte, err error) {
+	var r *refusal
+	switch {
+	case err == nil:
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.Write(line)
+	case !errors.As(err, &r):
+		s.logger.Error("cosigning failed", "err", err)
+		http.Error(w, "internal error", http.StatusInternalServerError)
+	case r.status == http.StatusConflict:
+		w.Header().Set("Content-Type", sizeType)
+		w.WriteHeader(r.status)
+		fmt.Fprintf(w, "%d\n", r.size)
+	default:
+		if r.status == http.StatusUnprocessableEntity {
+			// Signed by the log, so it may be evidence against it.
+			s.logger.Warn("log shows an inconsistent checkpoint", "err", r.err)
+		}
+		http.Error(w, r.Error(), r.status)
+	}
+}
