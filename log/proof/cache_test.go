@@ -8,8 +8,6 @@ import (
 	"math/bits"
 	"sync"
 	"testing"
-
-	"github.com/transparency-dev/merkle/rfc6962"
 )
 
 // A uniform is a tree of any size whose leaves are all alike, so that a node is
@@ -25,7 +23,7 @@ func newUniform() *uniform {
 	u := &uniform{}
 	u.levels[0] = LeafHash([]byte("leaf"))
 	for i := 1; i < len(u.levels); i++ {
-		u.levels[i] = Hash(rfc6962.DefaultHasher.HashChildren(u.levels[i-1][:], u.levels[i-1][:]))
+		u.levels[i] = Hash(tree.HashChildren(u.levels[i-1][:], u.levels[i-1][:]))
 	}
 	return u
 }

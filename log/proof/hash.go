@@ -1,6 +1,7 @@
 package proof
 
 import (
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 
@@ -37,15 +38,31 @@ func (h *Hash) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// tree hashes as RFC 6962 says. It is the library's hasher but for nodes,
+// which are all of one size and need no state.
+var tree = hasher{rfc6962.DefaultHasher}
+
+type hasher struct{ *rfc6962.Hasher }
+
+// HashChildren returns SHA-256(0x01 || left || right).
+func (hasher) HashChildren(left, right []byte) []byte {
+	var b [1 + 2*HashSize]byte
+	b[0] = rfc6962.RFC6962NodeHashPrefix
+	copy(b[1:], left)
+	copy(b[1+HashSize:], right)
+	h := sha256.Sum256(b[:])
+	return h[:]
+}
+
 // LeafHash returns the leaf hash of a log entry, SHA-256(0x00 || entry)
 // (RFC 6962, section 2.1).
 func LeafHash(entry []byte) Hash {
-	return Hash(rfc6962.DefaultHasher.HashLeaf(entry))
+	return Hash(tree.HashLeaf(entry))
 }
 
 // EmptyRoot returns the root of the tree without leaves, SHA-256("").
 func EmptyRoot() Hash {
-	return Hash(rfc6962.DefaultHasher.EmptyRoot())
+	return Hash(tree.EmptyRoot())
 }
 
 // views shares hs with a library that speaks in slices.

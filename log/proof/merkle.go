@@ -7,7 +7,6 @@ import (
 
 	"github.com/transparency-dev/merkle/compact"
 	"github.com/transparency-dev/merkle/proof"
-	"github.com/transparency-dev/merkle/rfc6962"
 )
 
 // VerifyInclusion refuses unless hashes, the leaf's sibling first, prove that
@@ -29,7 +28,7 @@ func rootOf(leaf Hash, index, size uint64, hashes []Hash) (Hash, error) {
 	if size > MaxSize {
 		return Hash{}, fmt.Errorf("inclusion proof: size %d is more than %d", size, uint64(MaxSize))
 	}
-	root, err := proof.RootFromInclusionProof(rfc6962.DefaultHasher, index, size, leaf[:], views(hashes))
+	root, err := proof.RootFromInclusionProof(tree, index, size, leaf[:], views(hashes))
 	if err != nil {
 		return Hash{}, fmt.Errorf("inclusion proof for leaf %d of %d: %w", index, size, err)
 	}
@@ -53,7 +52,7 @@ func VerifyConsistency(from, to uint64, hashes []Hash, fromRoot, toRoot Hash) er
 	if to > MaxSize {
 		return fmt.Errorf("consistency proof: size %d is more than %d", to, uint64(MaxSize))
 	}
-	err := proof.VerifyConsistency(rfc6962.DefaultHasher, from, to, views(hashes), fromRoot[:], toRoot[:])
+	err := proof.VerifyConsistency(tree, from, to, views(hashes), fromRoot[:], toRoot[:])
 	var mismatch proof.RootMismatchError
 	switch {
 	case errors.As(err, &mismatch):
@@ -72,7 +71,7 @@ type Range struct {
 	r *compact.Range
 }
 
-var ranges = compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}
+var ranges = compact.RangeFactory{Hash: tree.HashChildren}
 
 // NewRange returns the empty tree.
 func NewRange() *Range { return &Range{ranges.NewEmptyRange(0)} }

@@ -7,7 +7,6 @@ import (
 
 	"github.com/transparency-dev/merkle/compact"
 	"github.com/transparency-dev/merkle/proof"
-	"github.com/transparency-dev/merkle/rfc6962"
 )
 
 // A TileReader reads a log's tiles, from a disk, over HTTP or from memory.
@@ -68,7 +67,7 @@ func fetch(ctx context.Context, r TileReader, nodes proof.Nodes, size uint64) ([
 		}
 		bs[i] = h[:]
 	}
-	bs, err := nodes.Rehash(bs, rfc6962.DefaultHasher.HashChildren)
+	bs, err := nodes.Rehash(bs, tree.HashChildren)
 	if err != nil {
 		return nil, err
 	}
@@ -179,7 +178,7 @@ func (t *tile) widen(b []byte) {
 		h := Hash(b[i*HashSize:])
 		t.nodes[0] = append(t.nodes[0], h)
 		for l, n := 1, i; l < tileHeight && n%2 == 1; l, n = l+1, n/2 {
-			h = Hash(rfc6962.DefaultHasher.HashChildren(t.nodes[l-1][n-1][:], t.nodes[l-1][n][:]))
+			h = Hash(tree.HashChildren(t.nodes[l-1][n-1][:], t.nodes[l-1][n][:]))
 			t.nodes[l] = append(t.nodes[l], h)
 		}
 	}

@@ -67,11 +67,17 @@ type world struct {
 
 func newWorld(t testing.TB, witnesses, leaves int) *world {
 	t.Helper()
-	w := &world{log: newLog(t, origin)}
+	return newWorldOf(t, func(string) ed25519.PrivateKey { return newKey(t) }, witnesses, leaves)
+}
+
+func newWorldOf(t testing.TB, key func(name string) ed25519.PrivateKey, witnesses, leaves int) *world {
+	t.Helper()
+	w := &world{log: must(proof.NewLogSigner(origin, key(origin)))(t)}
 	lines := []string{"log " + w.log.VKey()}
 	group := fmt.Sprintf("group most %d", witnesses/2+1)
 	for i := range witnesses {
-		s := newCosigner(t, fmt.Sprintf("witness.example.com/%d", i))
+		name := fmt.Sprintf("witness.example.com/%d", i)
+		s := must(proof.NewCosigner(name, key(name)))(t)
 		w.witnesses = append(w.witnesses, s)
 		lines = append(lines, fmt.Sprintf("witness w%d %s", i, s.VKey()))
 		group += fmt.Sprintf(" w%d", i)
