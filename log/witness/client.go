@@ -8,7 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
-	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -60,8 +60,8 @@ func NewClient(p *proof.Policy, w proof.Witness, hc *http.Client) (*Client, erro
 	if p == nil || p.Origin() == "" {
 		return nil, errors.New("witness client: zero log policy")
 	}
-	if u, err := url.Parse(w.URL); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		return nil, fmt.Errorf("witness client: witness %q has no http or https URL", w.Name)
+	if !slices.Contains(p.Witnesses(), w) || w.URL == "" {
+		return nil, fmt.Errorf("witness client: the log policy has no witness %q with a URL", w.Name)
 	}
 	w.URL = strings.TrimRight(w.URL, "/")
 	if hc == nil {

@@ -153,13 +153,17 @@ func TestClientRefusesItsCaller(t *testing.T) {
 	wantErr(t, err, proof.ErrSignature, "")
 	_, err = c.Cosign(t.Context(), 0, w.log.consistency, []byte("hello"))
 	wantErr(t, err, nil, "malformed")
-	p := w.policy(t, w.http.URL)
+	p, known := w.policy(t, w.http.URL), w.policy(t, w.http.URL).Witnesses()[0]
+	elsewhere := known
+	elsewhere.URL = "http://elsewhere.example"
+	silent := w.policy(t, "")
 	for rule, err := range map[string]error{
-		"zero policy":    failure(witness.NewClient(&proof.Policy{}, p.Witnesses()[0], nil)),
-		"nil policy":     failure(witness.NewClient(nil, p.Witnesses()[0], nil)),
-		"no url":         failure(witness.NewClient(p, proof.Witness{Name: "w"}, nil)),
-		"unreadable url": failure(witness.NewClient(p, proof.Witness{Name: "w", URL: "http://%zz"}, nil)),
-		"another scheme": failure(witness.NewClient(p, proof.Witness{Name: "w", URL: "ftp://w.example"}, nil)),
+		"zero policy":          failure(witness.NewClient(&proof.Policy{}, known, nil)),
+		"nil policy":           failure(witness.NewClient(nil, known, nil)),
+		"zero witness":         failure(witness.NewClient(p, proof.Witness{}, nil)),
+		"no url":               failure(witness.NewClient(silent, silent.Witnesses()[0], nil)),
+		"another url":          failure(witness.NewClient(p, elsewhere, nil)),
+		"another policy's one": failure(witness.NewClient(newWorld(t).policy(t, w.http.URL), known, nil)),
 	} {
 		if err == nil {
 			t.Errorf("%s: accepted", rule)
