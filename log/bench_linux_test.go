@@ -1,0 +1,110 @@
+package log_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"plastron/log"
+	"plastron/log/logtest"
+)
+
+// BenchmarkAppend measures an entry of 1 KiB, durable and with its proof in
+// hand. Beside it, by each client in turn with its appends or, for many, before
+// them: 1.4 KiB written into a file of zeros, and its fdatasync.
+func BenchmarkAppend(b *testing.B) {
+	for _, witnesses := range []int{0, 1} {
+		for _, clients := range []int{1, 64, 512} {
+			b.Run(fmt.Sprintf("w%d/c%d", witnesses, clients), func(b *testing.B) {
+				l := logtest.New(b, logtest.Witnesses(witnesses, witnesses), logtest.With(func(o *log.Options) { o.Segment = 64 << 20 }))
+				f := newFloor(b)
+				for range 200 {
+					f.sync(b)
+				}
+				var mu sync.Mutex
+				var took []time.Duration
+				var clientsDone sync.WaitGroup
+				entries := make(chan []byte, clients)
+				b.ResetTimer()
+				for range clients {
+					clientsDone.Go(func() {
+						var mine []time.Duration
+						for e := range entries {
+							began := time.Now()
+							if _, err := l.Append(b.Context(), e, free); err != nil {
+								b.Error(err)
+							}
+							mine = append(mine, time.Since(began))
+							if clients == 1 {
+								b.StopTimer()
+								f.sync(b)
+								b.StartTimer()
+							}
+						}
+						mu.Lock()
+						took = append(took, mine...)
+						mu.Unlock()
+					})
+				}
+				for i := range b.N {
+					e := make([]byte, 1024)
+					copy(e, fmt.Sprint(i))
+					entries <- e
+				}
+				close(entries)
+				clientsDone.Wait()
+				b.StopTimer()
+				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "entries/s")
+				b.ReportMetric(ms(quantile(took, 0.5)), "p50-ms")
+				b.ReportMetric(ms(quantile(took, 0.99)), "p99-ms")
+				b.ReportMetric(ms(quantile(f.took, 0.5)), "fdatasync-ms")
+				b.ReportMetric(ms(quantile(took, 0.5))/ms(quantile(f.took, 0.5)), "p50/fdatasync")
+			})
+		}
+	}
+}
+
+func ms(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e6 }
+
+func quantile(d []time.Duration, q float64) time.Duration {
+	slices.Sort(d)
+	return d[int(float64(len(d)-1)*q)]
+}
+
+// A floor is what the disk takes for one durable write.
+type floor struct {
+	f    *os.File
+	took []time.Duration
+}
+
+func newFloor(b *testing.B) *floor {
+	f, err := os.Create(filepath.Join(b.TempDir(), "floor"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { f.Close() })
+	if _, err := f.Write(make([]byte, 4<<20)); err != nil {
+		b.Fatal(err)
+	}
+	if err := f.Sync(); err != nil {
+		b.Fatal(err)
+	}
+	return &floor{f: f}
+}
+
+func (f *floor) sync(b *testing.B) {
+	began := time.Now()
+	if _, err := f.f.WriteAt(make([]byte, 1400), int64(len(f.took)%2900)*1400); err != nil {
+		b.Error(err)
+	}
+	if err := unix.Fdatasync(int(f.f.Fd())); err != nil {
+		b.Error(err)
+	}
+	f.took = append(f.took, time.Since(began))
+}

@@ -1,0 +1,160 @@
+package log
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+
+	"plastron/log/proof"
+)
+
+// commitAll makes batches durable, one after the other, until the log is
+// closed and empty or poisoned.
+func (l *Log) commitAll() {
+	defer l.committing.Done()
+	for l.filled() {
+		if err := l.commit(l.seal()); err != nil {
+			l.poison(err)
+			return
+		}
+	}
+}
+
+// filled waits for a batch with an entry in it. It then lets those run who are
+// about to append: whoever was released with the last batch is, and would
+// otherwise wait for the disk twice.
+func (l *Log) filled() bool {
+	select {
+	case <-l.filling:
+	case <-l.poisoned:
+		return false
+	case <-l.closing:
+		select {
+		case <-l.filling:
+		default:
+			return false
+		}
+	}
+	for n, last := l.entriesOpen(), 0; n > last; n = l.entriesOpen() {
+		last = n
+		runtime.Gosched()
+	}
+	return true
+}
+
+func (l *Log) entriesOpen() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.open.record.entries)
+}
+
+// seal takes the batch from the appenders; the next one begins where it ends.
+func (l *Log) seal() *batch {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b := l.open
+	l.open, l.flying = nil, b
+	b.root = l.tree.root()
+	close(b.sealed)
+	return b
+}
+
+// commit is steps 2 to 5 of the package comment. This is the only place where
+// a checkpoint is signed but for the empty one: each size once, before it is
+// known whether it will be durable, and it leaves only after it is.
+func (l *Log) commit(b *batch) (err error) {
+	r := &b.record
+	r.checkpoint, err = l.o.Signer.Sign(proof.Checkpoint{Origin: l.o.Signer.Name(), Size: r.end(), Root: b.root})
+	if err != nil {
+		return err
+	}
+	r.head = len(b.head) + len(r.blobs)*blobHeader + len(r.checkpoint)
+	if r.segment, r.offset, err = l.segments.reserve(r.size()); err != nil {
+		return fmt.Errorf("write entries %d to %d: %w", r.start, r.end()-1, err)
+	}
+	opened := l.openUnwitnessed(r.checkpoint)
+	// Until append returns, a crash leaves the batch or nothing, and nobody
+	// has heard of it. Until put returns, it leaves the batch: it is adopted.
+	if err := l.segments.append(r, finishHead(b.head, r), b.bodies); err != nil {
+		return fmt.Errorf("write entries %d to %d: %w", r.start, r.end()-1, err)
+	}
+	if err := l.lock.put(r.checkpoint); err != nil {
+		return fmt.Errorf("write lock for size %d: %w", r.end(), err)
+	}
+	// From here on a crash loses nothing, and no other history can be signed.
+	l.blobs.add(r, nil)
+	for _, e := range r.entries {
+		if err := l.o.Apply(e); err != nil {
+			return fmt.Errorf("apply entry %d: %w", e.Index, err)
+		}
+	}
+	l.mu.Lock()
+	l.newest, l.flying = r.checkpoint, nil
+	l.waiting = append(l.waiting, b)
+	l.applied.Store(r.end())
+	l.mu.Unlock()
+	b.head, b.bodies, b.stored = nil, nil, nil
+	if opened == nil {
+		l.changed.ring()
+		l.rounds.wake()
+		return nil
+	}
+	c := <-opened
+	if c == nil {
+		return errors.New("our own checkpoint does not meet the log policy")
+	}
+	l.release(c)
+	return nil
+}
+
+// openUnwitnessed verifies, while the disk is busy, what the log's signature
+// alone vouches for. It returns nil if there are witnesses to be asked.
+func (l *Log) openUnwitnessed(note []byte) <-chan *proof.Cosigned {
+	if !l.o.Policy.Unwitnessed() {
+		return nil
+	}
+	opened := make(chan *proof.Cosigned, 1)
+	go func() { // ends by itself
+		c, _ := l.o.Policy.OpenCheckpoint(note) // nil is all that an error says here
+		opened <- c
+	}()
+	return opened
+}
+
+// release gives a cosigned checkpoint to all who wait for one that covers
+// their entry, and to the publisher.
+func (l *Log) release(c *proof.Cosigned) {
+	l.mu.Lock()
+	l.cosigned.Store(c)
+	covered := l.covers(c.Checkpoint().Size)
+	l.mu.Unlock()
+	for _, b := range covered {
+		b.released = c
+		close(b.settled)
+	}
+	l.changed.ring()
+	l.publisher.wake()
+}
+
+// settle ends the waiting of all entries below size, with an error.
+func (l *Log) settle(size uint64, err error) {
+	l.mu.Lock()
+	covered := l.covers(size)
+	l.mu.Unlock()
+	for _, b := range covered {
+		b.err = err
+		close(b.settled)
+	}
+}
+
+// covers takes from the waiting batches, under l.mu, those that end at or
+// before size.
+func (l *Log) covers(size uint64) []*batch {
+	n := 0
+	for n < len(l.waiting) && l.waiting[n].record.end() <= size {
+		n++
+	}
+	covered := l.waiting[:n:n]
+	l.waiting = append([]*batch(nil), l.waiting[n:]...)
+	return covered
+}

@@ -1,0 +1,177 @@
+// Package logtest opens real logs for tests: new keys, a temporary directory,
+// and real witnesses over loopback HTTP. Nothing in it pretends: what a test
+// gets is what plastron/log and plastron/log/witness do.
+package logtest
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"plastron/log"
+	"plastron/log/proof"
+	"plastron/log/witness"
+)
+
+// An Option changes the log that [New] opens.
+type Option func(*setup)
+
+type setup struct {
+	origin    string
+	witnesses int
+	quorum    int
+	changes   []func(*log.Options)
+}
+
+// Origin names the log; the default is "log.example/test".
+func Origin(origin string) Option { return func(s *setup) { s.origin = origin } }
+
+// Witnesses runs n witnesses of which quorum must cosign. The default is one of
+// one.
+func Witnesses(n, quorum int) Option {
+	return func(s *setup) { s.witnesses, s.quorum = n, quorum }
+}
+
+// Unwitnessed says quorum none.
+func Unwitnessed() Option { return Witnesses(0, 0) }
+
+// With changes the options before the log is opened.
+func With(change func(*log.Options)) Option {
+	return func(s *setup) { s.changes = append(s.changes, change) }
+}
+
+// A Log is an open log and what it was made of.
+type Log struct {
+	*log.Log
+	Options   log.Options // Dir and Lock are in the test's temporary directory
+	Policy    *proof.Policy
+	Signer    *proof.Signer
+	Witnesses []*Witness
+}
+
+// A Witness is a running witness.
+type Witness struct {
+	Name string // in the policy
+	VKey string
+	URL  string
+	Dir  string // its state
+
+	server *witness.Server
+	down   atomic.Bool
+}
+
+// Down stops the witness from answering, or lets it answer again.
+func (w *Witness) Down(down bool) { w.down.Store(down) }
+
+func (w *Witness) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	if w.down.Load() {
+		http.Error(rw, "down", http.StatusServiceUnavailable)
+		return
+	}
+	w.server.Handler().ServeHTTP(rw, r)
+}
+
+// New opens an empty log, which is closed when the test ends.
+func New(t testing.TB, options ...Option) *Log {
+	t.Helper()
+	s := setup{origin: "log.example/test", witnesses: 1, quorum: 1}
+	for _, o := range options {
+		o(&s)
+	}
+	l := &Log{Signer: Signer(t, s.origin)}
+	for i := range s.witnesses {
+		l.Witnesses = append(l.Witnesses, newWitness(t, fmt.Sprintf("w%d", i+1), l.Signer))
+	}
+	l.Policy = Policy(t, l.Signer, s.quorum, l.Witnesses...)
+	dir := t.TempDir()
+	l.Options = log.Options{
+		Dir: filepath.Join(dir, "data"), Lock: filepath.Join(dir, "lock"), Segment: 1 << 20,
+		Signer: l.Signer, Policy: l.Policy, Logger: slog.New(slog.DiscardHandler),
+	}
+	for _, change := range s.changes {
+		change(&l.Options)
+	}
+	l.Open(t)
+	return l
+}
+
+// Open opens the log again after it has been closed.
+func (l *Log) Open(t testing.TB) {
+	t.Helper()
+	opened, err := log.Open(t.Context(), l.Options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Log = opened
+	t.Cleanup(func() { opened.Close() }) // may be closed already
+}
+
+// Signer returns the signer of a log with a new key.
+func Signer(t testing.TB, origin string) *proof.Signer {
+	t.Helper()
+	s, err := proof.NewLogSigner(origin, key(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// Policy returns the log policy of a signer, in which quorum of the witnesses
+// must cosign; 0 is quorum none.
+func Policy(t testing.TB, s *proof.Signer, quorum int, witnesses ...*Witness) *proof.Policy {
+	t.Helper()
+	var b, names strings.Builder
+	fmt.Fprintf(&b, "log %s\n", s.VKey())
+	for _, w := range witnesses {
+		fmt.Fprintf(&b, "witness %s %s %s\n", w.Name, w.VKey, w.URL)
+		names.WriteString(" " + w.Name)
+	}
+	if quorum == 0 {
+		b.WriteString("quorum none\n")
+	} else {
+		fmt.Fprintf(&b, "group all-of-us %d%s\nquorum all-of-us\n", quorum, names.String())
+	}
+	p, err := proof.ParsePolicy([]byte(b.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func newWitness(t testing.TB, name string, of *proof.Signer) *Witness {
+	t.Helper()
+	w := &Witness{Name: name, Dir: t.TempDir()}
+	var err error
+	w.server, err = witness.NewServer(witness.Config{
+		Dir: w.Dir, Key: key(t), Name: name + ".example/witness",
+		Logs: []witness.LogKey{{Origin: of.Name(), VKey: of.VKey()}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	web := httptest.NewServer(w)
+	w.VKey, w.URL = w.server.VKey(), web.URL
+	t.Cleanup(func() {
+		web.Close()
+		if err := w.server.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return w
+}
+
+func key(t testing.TB) ed25519.PrivateKey {
+	t.Helper()
+	_, k, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
