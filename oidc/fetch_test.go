@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -61,6 +62,36 @@ func TestIssuerMisbehaves(t *testing.T) {
 				t.Errorf("%d requests went elsewhere", n)
 			}
 		})
+	}
+}
+
+// Good documents, sent as good documents are not.
+func TestGoodKeysBadlySent(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(*oidctest.Issuer) oidctest.Misbehaviour{
+		"O9 a set of 1 MiB and a byte": func(i *oidctest.Issuer) oidctest.Misbehaviour {
+			return oidctest.Misbehaviour{JWKS: append(i.JWKS(), strings.Repeat(" ", 1<<20+1-len(i.JWKS()))...)}
+		},
+		"status 203": func(i *oidctest.Issuer) oidctest.Misbehaviour {
+			return oidctest.Misbehaviour{Status: 203, Body: []byte(`{"issuer":"` + i.URL() + `","jwks_uri":"` + i.URL() + `/keys","keys":[` + strings.TrimPrefix(string(i.JWKS()), `{"keys":[`))}
+		},
+	} {
+		s := set(t)
+		s.issuer.Misbehave(spoil(s.issuer))
+		id, err := s.verify(s.token(nil))
+		refused(t, id, err, oidc.Keys)
+		// One step back it is let in: a set of 1 MiB, status 200.
+		s = set(t)
+		m := spoil(s.issuer)
+		if m.Status != 0 {
+			m.Status = 200
+		} else {
+			m.JWKS = append(s.issuer.JWKS(), strings.Repeat(" ", 1<<20-len(s.issuer.JWKS()))...)
+		}
+		s.issuer.Misbehave(m)
+		if _, err := s.verify(s.token(nil)); err != nil {
+			t.Errorf("%s, one step back: %v", name, err)
+		}
 	}
 }
 
@@ -274,6 +305,11 @@ func TestConfiguration(t *testing.T) {
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	padded := func(size int) string {
+		path, keys := filepath.Join(dir, strconv.Itoa(size)), oidctest.New(t).JWKS()
+		writeFile(t, path, append(keys, strings.Repeat(" ", size-len(keys))...))
+		return path
+	}
 	good := oidc.Issuer{Name: "ci", URL: "https://ci.example"}
 	for name, change := range map[string]func(*oidc.Issuer){
 		"name empty":                    func(i *oidc.Issuer) { i.Name = "" },
@@ -298,6 +334,7 @@ func TestConfiguration(t *testing.T) {
 		"jwks http":                     func(i *oidc.Issuer) { i.JWKS = "http://ci.example/keys" },
 		"jwks ftp":                      func(i *oidc.Issuer) { i.JWKS = "ftp://ci.example/keys" },
 		"jwks file missing":             func(i *oidc.Issuer) { i.JWKS = filepath.Join(dir, "missing") },
+		"jwks file of 1 MiB and a byte": func(i *oidc.Issuer) { i.JWKS = padded(1<<20 + 1) },
 		"jwks file empty":               func(i *oidc.Issuer) { i.JWKS = empty },
 		"ca missing":                    func(i *oidc.Issuer) { i.CA = filepath.Join(dir, "missing") },
 		"ca empty":                      func(i *oidc.Issuer) { i.CA = empty },
@@ -310,6 +347,9 @@ func TestConfiguration(t *testing.T) {
 	}
 	if _, err := oidc.New([]oidc.Issuer{good}, audience, clock); err != nil {
 		t.Fatalf("good: %v", err)
+	}
+	if _, err := oidc.New([]oidc.Issuer{{Name: "ci", URL: "https://ci.example", JWKS: padded(1 << 20)}}, audience, clock); err != nil {
+		t.Errorf("a file of 1 MiB: %v", err)
 	}
 	if _, err := oidc.New([]oidc.Issuer{good}, "", clock); err == nil {
 		t.Error("an issuer without an audience was taken")

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -191,7 +192,7 @@ func TestClaims(t *testing.T) {
 		"iss trailing slash":                   {map[string]any{"iss": s.issuer.URL() + "/"}, oidc.BadIssuer},
 		"iss case":                             {map[string]any{"iss": strings.ToUpper(s.issuer.URL())}, oidc.BadIssuer},
 		"exp absent":                           {map[string]any{"exp": nil}, oidc.BadClaims},
-		"exp string":                           {map[string]any{"exp": "1790000000"}, oidc.BadClaims},
+		"exp string":                           {map[string]any{"exp": strconv.FormatInt(at(time.Minute), 10)}, oidc.BadClaims},
 		"exp fraction":                         {map[string]any{"exp": json.Number("1790000000.5")}, oidc.BadClaims},
 		"exp exponent":                         {map[string]any{"exp": json.Number("1.79e9")}, oidc.BadClaims},
 		"exp negative":                         {map[string]any{"exp": -1}, oidc.BadClaims},
@@ -487,5 +488,30 @@ func TestErrorsRepeatLittle(t *testing.T) {
 	_, err := s.verify(s.token(map[string]any{"aud": long}))
 	if e := new(oidc.Error); !errors.As(err, &e) || len(err.Error()) > 1200 || strings.ContainsAny(err.Error(), "\u202e\r\n") {
 		t.Errorf("error: %v", err)
+	}
+}
+
+// What was seen and what was wanted, in the words of whoever has to mend it.
+func TestErrorsSayWhatWasSeen(t *testing.T) {
+	t.Parallel()
+	s := set(t)
+	parts := strings.Split(s.token(nil), ".")
+	for want, token := range map[string]string{
+		"JSON serialisation":                                          "{}",
+		"an encrypted token (JWE)":                                    "a.b.c.d.e",
+		"the header or the payload is":                                ".." + parts[2],
+		"the token is not signed":                                     parts[0] + "." + parts[1] + ".",
+		"header: kid is no string":                                    s.issuer.Sign([]byte(`{"alg":"ES256","kid":7}`), []byte("{}")),
+		`header has "jku", want only alg`:                             s.issuer.Sign([]byte(`{"alg":"ES256","jku":"x"}`), []byte("{}")),
+		"payload is not a JSON object":                                s.issuer.Sign(s.issuer.Header(), []byte("7")),
+		"occurs twice in one object":                                  s.issuer.Sign(s.issuer.Header(), []byte(`{"a":1,"a":1}`)),
+		`want "log.example/gate" or "log.example/gate/bind/`:          s.token(map[string]any{"aud": "other"}),
+		"expired at 2026-09-01T11:59:59Z, it is 2026-09-01T12:00:00Z": s.token(map[string]any{"iat": 1788263000, "exp": noon.Unix() - 1}),
+		"valid for 48h0m0s, want at most 24h0m0s":                     s.token(map[string]any{"exp": noon.Unix() + 2*86400}),
+		`iss is "https://evil.example"`:                               s.token(map[string]any{"iss": "https://evil.example"}),
+	} {
+		if _, err := s.verify(token); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want one that says %q", err, want)
+		}
 	}
 }

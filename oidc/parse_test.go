@@ -7,6 +7,9 @@ import (
 	"maps"
 	"strings"
 	"testing"
+	"time"
+
+	goidc "github.com/coreos/go-oidc/v3/oidc"
 )
 
 // slow is the obvious twin of the flattening: decode all, then walk.
@@ -26,6 +29,34 @@ func slow(into map[string]string, path string, v any) {
 		into[path] = v.String()
 	case bool:
 		into[path] = map[bool]string{true: "true", false: "false"}[v]
+	}
+}
+
+// Should go-oidc ever read a registered claim otherwise than we do, the token is
+// refused, whoever is right.
+func TestReadingsMustAgree(t *testing.T) {
+	t.Parallel()
+	c, err := parseClaims([]byte(`{"iss":"i","sub":"s","aud":"a","iat":1,"exp":2}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	same := func() *goidc.IDToken {
+		return &goidc.IDToken{Issuer: "i", Subject: "s", Audience: []string{"a"}, IssuedAt: time.Unix(1, 0), Expiry: time.Unix(2, 0)}
+	}
+	if !c.agree(same()) {
+		t.Error("equal readings do not agree")
+	}
+	for name, change := range map[string]func(*goidc.IDToken){
+		"iss": func(i *goidc.IDToken) { i.Issuer = "" },
+		"sub": func(i *goidc.IDToken) { i.Subject = "S" },
+		"aud": func(i *goidc.IDToken) { i.Audience = []string{"a", "b"} },
+		"iat": func(i *goidc.IDToken) { i.IssuedAt = time.Time{} },
+		"exp": func(i *goidc.IDToken) { i.Expiry = i.Expiry.Add(1) },
+	} {
+		other := same()
+		if change(other); c.agree(other) {
+			t.Errorf("%s: two readings agree", name)
+		}
 	}
 }
 
