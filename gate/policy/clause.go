@@ -27,8 +27,8 @@ func is(name string, read func(*Facts) string, wanted []*glob, line int) clause 
 	return clause{
 		key: key(name, wanted), words: name + " is " + words(wanted), wants: words(wanted), line: line,
 		holds: func(f *Facts) bool {
-			s := read(f)
-			return s != "" && slices.ContainsFunc(wanted, func(g *glob) bool { return g.match(s) })
+			s := read(f) // no glob matches "", which is an absent fact
+			return slices.ContainsFunc(wanted, func(g *glob) bool { return g.match(s) })
 		},
 		seen: func(f *Facts) string { return saw(name, read(f)) },
 	}
@@ -137,17 +137,11 @@ var floors = []string{"hardware", "institution", "human"}
 
 // onFloor returns the clause that a node stands on a floor at least as strong.
 func onFloor(want string, line int) clause {
-	least := slices.Index(floors, want)
+	allowed := floors[:slices.Index(floors, want)+1]
 	return clause{
 		key: "floor " + want, words: fmt.Sprintf("node.floor is at least %q", want), wants: fmt.Sprintf("at least %q", want), line: line,
-		holds: func(f *Facts) bool {
-			i := -1
-			if f.Node != nil {
-				i = slices.Index(floors, f.Node.Floor)
-			}
-			return i >= 0 && i <= least
-		},
-		seen: func(f *Facts) string { return saw("node.floor", vocabulary["node"]["floor"].string(f)) },
+		holds: func(f *Facts) bool { return f.Node != nil && slices.Contains(allowed, f.Node.Floor) },
+		seen:  func(f *Facts) string { return saw("node.floor", vocabulary["node"]["floor"].string(f)) },
 	}
 }
 
@@ -186,7 +180,7 @@ func holding(x expr) clause {
 		words: x.words, wants: "true", line: x.pos.Line, costs: true,
 		holds: func(f *Facts) bool {
 			ok, err := x.holds(f)
-			return ok && err == nil
+			return err == nil && ok
 		},
 		seen: func(f *Facts) string {
 			if _, err := x.holds(f); err != nil {
@@ -203,18 +197,28 @@ const maxQuote = 128
 // quote shows a value that came with a request: quoted, bounded, and without
 // characters that a terminal would obey.
 func quote(s string) string {
-	if len(s) <= maxQuote {
-		return strconv.Quote(s)
+	q := strconv.Quote(cut(s, maxQuote))
+	if len(s) > maxQuote {
+		q += "…"
 	}
-	cut := maxQuote
-	for cut > maxQuote-utf8.UTFMax && !utf8.RuneStart(s[cut]) {
-		cut--
+	return q
+}
+
+// cut returns at most n bytes of s, whole characters.
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
 	}
-	return strconv.Quote(s[:cut]) + "…"
+	for end := n; end > n-utf8.UTFMax; end-- {
+		if utf8.RuneStart(s[end]) {
+			return s[:end]
+		}
+	}
+	return s[:n]
 }
 
 // printable bounds a message and takes out what is not printable.
 func printable(s string) string {
-	q := quote(s)
-	return strings.TrimSuffix(strings.TrimPrefix(q, `"`), `"`)
+	q := strconv.Quote(cut(s, maxQuote))
+	return q[1 : len(q)-1]
 }

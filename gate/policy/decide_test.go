@@ -297,6 +297,32 @@ func TestIncompleteFacts(t *testing.T) {
 	}
 }
 
+// Ages are of what is known: the newer time for min_age, the older for max_age.
+func TestAges(t *testing.T) {
+	t.Parallel()
+	p := load(t, "rules:\n- {name: a, id: spiffe://acme.example/a, ttl: 1h, token: {issuer: cluster}, build: {root: public-good, source: github.com/acme/shop, max_age: 1h}}\n")
+	now := shopFacts(t).Now
+	for _, c := range []struct {
+		rule           string
+		signed, logged time.Time
+		want           bool
+	}{
+		{"in time", now.Add(-time.Hour), now.Add(-time.Hour), true},
+		{"no time of logging", now.Add(-time.Hour), time.Time{}, true},
+		{"signed too long ago", now.Add(-time.Hour - 1), now, false},
+		{"logged too long ago", now, now.Add(-time.Hour - 1), false},
+		{"a clock a little ahead", now.Add(time.Minute), now, true},
+		{"signed in the future", now.Add(time.Minute + 1), now, false},
+		{"never signed", time.Time{}, now, false},
+	} {
+		f := shopFacts(t)
+		f.Build.SignedAt, f.Build.LoggedAt = c.signed, c.logged
+		if yes, no := p.Decide(f); (yes != nil) != c.want {
+			t.Errorf("%s: %v, %v", c.rule, yes, no)
+		}
+	}
+}
+
 // In CEL `error || true` is true. Here it is a refusal, wherever it hides.
 func TestErrorsRefuse(t *testing.T) {
 	t.Parallel()
@@ -317,9 +343,11 @@ func TestErrorsRefuse(t *testing.T) {
 		`dyn(build.ref) + 1 == 2 || true`,
 		`build.ref.size() > 0 && token.claims.none == "x"`,
 		`(build.log_index + 9223372036854775807) > 0 || true`,
+		`build.logged_at < now || true`, // no time is not 1970
+		`token.issued_at < now || true`,
 	} {
 		f := shopFacts(t)
-		f.Build.Log = ""
+		f.Build.Log, f.Build.LoggedAt, f.Token.IssuedAt = "", time.Time{}, time.Time{}
 		p := load(t, strings.Replace(withoutTests(spoil), `  when: build.ref.startsWith("refs/tags/v")`, "  when: "+fmt.Sprintf("%q", when), 1))
 		if yes, no := p.Decide(f); yes != nil || no.Rule != "shop-api" || no.Line != 10 {
 			t.Errorf("%s: %+v, %+v", when, yes, no)
@@ -406,7 +434,13 @@ func TestNearest(t *testing.T) {
 - {name: far, id: spiffe://acme.example/a, ttl: 1h, token: {issuer: cluster}, build: {root: private, source: x, ref: y}}
 - {name: near, id: spiffe://acme.example/b, ttl: 1h, token: {issuer: cluster}, build: {root: public-good, source: github.com/acme/shop, ref: y}}
 - {name: equal, id: spiffe://acme.example/c, ttl: 1h, token: {issuer: cluster}, build: {root: public-good, source: github.com/acme/shop, ref: z}}
-- {name: stranger, id: spiffe://acme.example/d, ttl: 1h, token: {issuer: cluster, namespace: toys}, build: {root: public-good, source: github.com/acme/shop}}
+- {name: stranger, id: spiffe://acme.example/d, ttl: 1h, token: {issuer: cluster, namespace: toys}, build: {root: public-good, source: github.com/acme/shop, event: push, ref: y}}
+- name: expressions # count only where every typed clause holds
+  id: spiffe://acme.example/e
+  ttl: 1h
+  token: {issuer: cluster}
+  build: {root: public-good, source: x}
+  when: build.event == "push" && build.ref != "" && build.event != "" && build.commit != "" && token.bound
 `)
 	_, no := p.Decide(shopFacts(t))
 	if no == nil || no.Rule != "near" || no.Clause != `build.ref is "y"` || no.Line != 3 {

@@ -19,6 +19,7 @@ import (
 const (
 	maxExpr     = 4096   // characters
 	maxCost     = 10_000 // CEL's cost units; 1.3 ms of nested loops, 1 to 50 for ordinary rules
+	maxWords    = 256    // bytes of a conjunct in refusals and records
 	assumedText = 512    // bytes of a string fact
 	assumedMap  = 64     // entries of token.claims and node.facts
 )
@@ -116,7 +117,7 @@ func (l *language) plan(w *walk, whole *celast.AST) (*exprs, error) {
 		if err != nil {
 			words = w.text.Value
 		}
-		out.list = append(out.list, expr{words, w.pos(e), program})
+		out.list = append(out.list, expr{cut(words, maxWords), w.pos(e), program})
 	}
 	return out, nil
 }

@@ -212,6 +212,7 @@ func TestRefusedToLoad(t *testing.T) {
 		{"anybody's build", build, "  build: {root: public-good, ref: refs/heads/main, builder: x}\n", `7:10: rule shop-api takes anybody's build`},
 		{"age of zero", build, "  build: {root: public-good, source: x, min_age: 0s}\n", `7:50: an age of 0s`},
 		{"artifact without build", "  node: {any: [join]}\n", "  node: {any: [join]}\n" + artifact, `15:14: artifact without a build clause`},
+		{"empty artifact list without build", "  node: {any: [join]}\n", "  node: {any: [join]}\n  artifact: []\n", `11:3: rule other has an empty artifact list`},
 		{"claimed without build", "  node: {any: [join]}\n", "  node: {any: [join]}\n  insecure_claimed_artifact: true\n", `15:30: insecure_claimed_artifact without a build clause`},
 		{"unknown tie", artifact, "  artifact: [mesured]\n", `9:14: artifact is "mesured", want measured, token or claimed, did you mean "measured"?`},
 		{"no tie", artifact, "  artifact: []\n", `2:3: rule shop-api has an empty artifact list`},

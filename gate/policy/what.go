@@ -48,6 +48,8 @@ func (l *loader) artifact(r *rule, t strictyaml.At[ruleText]) error {
 	y := t.Value
 	allowed, line := y.Artifact, t.Pos.Line
 	switch {
+	case y.Artifact != nil && len(y.Artifact) == 0:
+		return l.Errorf(t.Pos, "rule %s has an empty artifact list", r.name)
 	case y.Build == nil && y.Artifact != nil:
 		return l.Errorf(y.Artifact[0].Pos, "artifact without a build clause: a digest alone says nothing")
 	case y.Build == nil && y.Claimed.Pos.Line != 0:
@@ -56,8 +58,6 @@ func (l *loader) artifact(r *rule, t strictyaml.At[ruleText]) error {
 		return nil
 	case y.Artifact == nil:
 		allowed, line = texts{{Value: "measured"}, {Value: "token"}}, y.Build.Pos.Line
-	case len(y.Artifact) == 0:
-		return l.Errorf(t.Pos, "rule %s has an empty artifact list", r.name)
 	default:
 		line = y.Artifact[0].Pos.Line
 	}
