@@ -2,8 +2,12 @@ package proof_test
 
 import (
 	"bytes"
+	"crypto/ed25519"
+	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -104,6 +108,9 @@ func TestOpenCheckpointRefuses(t *testing.T) {
 		{"signature flipped", editSignature(good, func(b []byte) []byte { b[20] ^= 1; return b }), proof.ErrSignature, "invalid signature"},
 		{"signature cut", editSignature(good, func(b []byte) []byte { return b[:len(b)-1] }), proof.ErrSignature, "invalid signature"},
 		{"signature extended", editSignature(good, func(b []byte) []byte { return append(b, 0) }), proof.ErrSignature, "invalid signature"},
+		{"signature with spare bits", append(bytes.Clone(good[:len(good)-4]), nextDigit(good[len(good)-4]), '=', '=', '\n'), nil, "canonical base64"},
+		{"signed at time 0", join(w.note(t, c, w0), signedAt(t, c.Text(), "0", w1, w.keys[1])), proof.ErrSignature, "invalid signature"},
+		{"signed past 9999", join(w.note(t, c, w0), signedAt(t, c.Text(), "253402300800", w1, w.keys[1])), proof.ErrSignature, "invalid signature"},
 		{"extension line", signText(t, w, c.Text()+"extra\n"), proof.ErrSignature, "invalid"},
 		{"control character", bytes.Replace(good, []byte("log."), []byte("log\x00"), 1), nil, "malformed"},
 		{"not UTF-8", bytes.Replace(good, []byte("log."), []byte("log\xff"), 1), nil, "malformed"},
@@ -121,6 +128,36 @@ func TestOpenCheckpointRefuses(t *testing.T) {
 	}
 	if _, err := w.policy.OpenCheckpoint(w.note(t, c, w0, newCosigner(t, "unknown.example"), w2)); err != nil {
 		t.Errorf("a line of an unknown key is not ignored: %v", err)
+	}
+}
+
+// nextDigit returns a base64 digit that differs from d in the last, spare bit.
+func nextDigit(d byte) byte {
+	const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+	return digits[strings.IndexByte(digits, d)^1]
+}
+
+// signedAt is a cosignature that is right but for its time.
+func signedAt(t *testing.T, text, unix string, s *proof.Signer, key ed25519.PrivateKey) []byte {
+	t.Helper()
+	seconds := must(strconv.ParseUint(unix, 10, 64))(t)
+	sig := binary.BigEndian.AppendUint64(nil, seconds)
+	sig = append(sig, ed25519.Sign(key, []byte("cosignature/v1\ntime "+unix+"\n"+text))...)
+	b := swapID(t, s)(append(make([]byte, 4), sig...))
+	return []byte("— " + s.Name() + " " + base64.StdEncoding.EncodeToString(b) + "\n")
+}
+
+// That signedAt makes good cosignatures for a good time.
+func TestSignedAt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, 9)
+	c := w.checkpoint(t, 9)
+	for _, unix := range []string{"1", "253402300799"} {
+		msg := append(w.note(t, c), signedAt(t, c.Text(), unix, w.witnesses[0], w.keys[0])...)
+		opened, err := w.policy.OpenCheckpoint(msg)
+		if err != nil || fmt.Sprint(opened.Times()[0].Unix()) != unix {
+			t.Errorf("time %s: %v", unix, err)
+		}
 	}
 }
 
@@ -166,6 +203,19 @@ func TestOpenSigned(t *testing.T) {
 	wantErr(t, err, proof.ErrSignature, "invalid signature")
 	_, _, err = w.policy.Bare(spoilt)
 	wantErr(t, err, proof.ErrSignature, "invalid signature")
+}
+
+// A witness outside the quorum is verified and not counted.
+func TestOutsideTheQuorum(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2, 4)
+	policy := newPolicy(t, "log "+w.log.VKey(), "witness in "+w.witnesses[0].VKey(), "witness out "+w.witnesses[1].VKey(), "quorum in")
+	c, err := policy.OpenCheckpoint(w.note(t, w.checkpoint(t, 4), w.witnesses...))
+	if err != nil || fmt.Sprint(c.Witnesses()) != "[in]" || len(c.Times()) != 1 {
+		t.Errorf("counted %q, %v", c.Witnesses(), err)
+	}
+	_, err = policy.OpenCheckpoint(w.note(t, w.checkpoint(t, 4), w.witnesses[1]))
+	wantErr(t, err, proof.ErrQuorum, "too few")
 }
 
 func TestZeroValues(t *testing.T) {

@@ -2,7 +2,10 @@ package proof_test
 
 import (
 	"bytes"
+	"crypto/ed25519"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"regexp"
@@ -165,6 +168,28 @@ func TestParsePolicyRefuses(t *testing.T) {
 		_, err := proof.ParsePolicy(bytes.Repeat([]byte("\n"), proof.MaxPolicy+1))
 		wantErr(t, err, nil, "longer than")
 	})
+}
+
+// Two keys of one key id: the names are searched for, which is cheap in 32 bits.
+func TestParsePolicyRefusesOneID(t *testing.T) {
+	t.Parallel()
+	vkeys := [2]map[uint32]string{{}, {}}
+	keys := [2]ed25519.PublicKey{newKey(t).Public().(ed25519.PublicKey), newKey(t).Public().(ed25519.PublicKey)}
+	for n := 0; ; n++ {
+		for i, pub := range keys {
+			name := fmt.Sprintf("w%d.example", n)
+			typed := append([]byte{4}, pub...)
+			sum := sha256.Sum256(append([]byte(name+"\n"), typed...))
+			id := binary.BigEndian.Uint32(sum[:])
+			vkeys[i][id] = fmt.Sprintf("%s+%08x+%s", name, id, base64.StdEncoding.EncodeToString(typed))
+			if other, ok := vkeys[1-i][id]; ok {
+				_, err := proof.ParsePolicy([]byte("log " + newLog(t, origin).VKey() + "\nwitness a " + vkeys[i][id] + "\nwitness b " + other + "\nquorum a\n"))
+				wantErr(t, err, nil, "line 3: witness \"b\": verifier key")
+				wantErr(t, err, nil, "its key id is in the policy already")
+				return
+			}
+		}
+	}
 }
 
 // retype gives a verifier key another signature type.

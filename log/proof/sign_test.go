@@ -224,6 +224,11 @@ func TestOpenCosignatureOfAnotherCheckpoint(t *testing.T) {
 	wantErr(t, err, nil, "")
 	_, _, err = proof.OpenCosignature(a, lastLine(msg), w.witnesses[0].VKey())
 	wantErr(t, err, proof.ErrSignature, "invalid signature")
+	// Nor does a cosigner that signs whatever text comes of it.
+	long := a.Text() + "\n\n" + b.Text()
+	line := signedAt(t, long, "1795608000", w.witnesses[0], w.keys[0])
+	_, _, err = proof.OpenCosignature(a, []byte("\n"+b.Text()+"\n"+string(line)), w.witnesses[0].VKey())
+	wantErr(t, err, nil, "exactly the lines")
 	if _, _, err := proof.OpenCosignature(b, lastLine(msg), w.witnesses[0].VKey()); err != nil {
 		t.Error(err)
 	}

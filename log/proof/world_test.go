@@ -61,6 +61,7 @@ func newPolicy(t testing.TB, lines ...string) *proof.Policy {
 type world struct {
 	log       *proof.Signer
 	witnesses []*proof.Signer
+	keys      []ed25519.PrivateKey // of the witnesses
 	policy    *proof.Policy
 	tree      tree
 }
@@ -77,7 +78,8 @@ func newWorldOf(t testing.TB, key func(name string) ed25519.PrivateKey, witnesse
 	group := fmt.Sprintf("group most %d", witnesses/2+1)
 	for i := range witnesses {
 		name := fmt.Sprintf("witness.example.com/%d", i)
-		s := must(proof.NewCosigner(name, key(name)))(t)
+		w.keys = append(w.keys, key(name))
+		s := must(proof.NewCosigner(name, w.keys[i]))(t)
 		w.witnesses = append(w.witnesses, s)
 		lines = append(lines, fmt.Sprintf("witness w%d %s", i, s.VKey()))
 		group += fmt.Sprintf(" w%d", i)

@@ -236,7 +236,7 @@ func TestClientRefusesTheWitness(t *testing.T) {
 			}
 		}, faulty: true, says: "longer than"},
 
-		{rule: "conflict of another type", post: say(409, "text/plain", "7\n"), faulty: true, says: "conflict"},
+		{rule: "conflict of another type", post: say(409, "text/plain", "7\n"), faulty: true, says: "conflict with old size 0"},
 		{rule: "conflict unterminated", post: conflict("7"), faulty: true, says: "conflict"},
 		{rule: "conflict with leading zero", post: conflict("07\n"), faulty: true, says: "conflict"},
 		{rule: "conflict with two lines", post: conflict("7\n\n"), faulty: true, says: "conflict"},
