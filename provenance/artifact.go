@@ -2,6 +2,7 @@ package provenance
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json/jsontext"
 	"encoding/json/v2"
 	"errors"
@@ -55,6 +56,9 @@ func (s *Signature) SignedAt() time.Time { return s.signedAt }
 // what `plastron verify` asks; gates ask [Verifier.Verify]. The error is always
 // an [*Error].
 func (v *Verifier) VerifyArtifact(ctx context.Context, text []byte, artifact Digest, want Expectation) (*Signature, error) {
+	if v == nil || len(v.roots) == 0 {
+		return nil, refuse(CodeLog, "no trust root")
+	}
 	who, err := want.matcher()
 	if err != nil {
 		return nil, refuse(CodeIdentity, "%w", err)
@@ -66,10 +70,13 @@ func (v *Verifier) VerifyArtifact(ctx context.Context, text []byte, artifact Dig
 	if err != nil {
 		return nil, err
 	}
-	err = refuse(CodeLog, "no trust root")
+	err = refuse(CodeLog, "no log entry is by a log that a trust root knows")
 	for _, r := range v.roots {
 		if ctx.Err() != nil {
 			return nil, refuse(CodeMalformed, "verification stopped: %w", ctx.Err())
+		}
+		if !r.knowsSome(b) {
+			continue
 		}
 		var s *Signature
 		if s, err = r.verifyArtifact(b, artifact, who); err == nil {
@@ -118,6 +125,17 @@ func parseAny(text []byte) (*bundle.Bundle, error) {
 		return nil, refuse(CodeMalformed, "bundle: %w", err)
 	}
 	return &b, nil
+}
+
+// knowsSome tells whether an entry is by a log of this root: if not, another
+// root has more to say about why the bundle is refused.
+func (r *trustRoot) knowsSome(b *bundle.Bundle) bool {
+	for _, e := range b.GetVerificationMaterial().GetTlogEntries() {
+		if r.logs[hex.EncodeToString(e.GetLogId().GetKeyId())] != nil {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *trustRoot) verifyArtifact(b *bundle.Bundle, artifact Digest, who verify.CertificateIdentity) (*Signature, error) {

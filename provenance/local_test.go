@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"strings"
+	"sync"
 	"testing"
 
 	"plastron/oidc/oidctest"
@@ -21,18 +22,41 @@ type lab struct {
 
 func newLab(t testing.TB) *lab {
 	t.Helper()
-	issuer := oidctest.New(t)
+	l, err := startLab()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		l.Close()
+		l.issuer.Close()
+	})
+	return l
+}
+
+func startLab() (*lab, error) {
+	issuer, err := oidctest.Start()
+	if err != nil {
+		return nil, err
+	}
 	s, err := provenancetest.Start(provenancetest.Options{Issuer: issuer.URL()})
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	t.Cleanup(s.Close)
 	v, err := provenance.New([]provenance.Root{{Name: "local", TrustedRoot: s.TrustedRoot()}})
+	return &lab{s, issuer, v}, err
+}
+
+// sharedLab is one lab for all tests that leave it as it is; it ends with the process.
+func sharedLab(t testing.TB) *lab {
+	t.Helper()
+	l, err := shared()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &lab{s, issuer, v}
+	return l
 }
+
+var shared = sync.OnceValues(startLab)
 
 const workflow = "acme/shop/.github/workflows/release.yml@refs/tags/v1.4.2"
 

@@ -55,7 +55,7 @@ func parsePredicate(predicateType string, raw jsontext.Value) (*predicate, error
 // differ only in case or underscores. (One name twice jsontext refuses itself.)
 func refuseTwins(raw jsontext.Value) error {
 	d := jsontext.NewDecoder(strings.NewReader(string(raw)))
-	seen := []map[string]bool{}
+	var seen []map[string]bool // per open object or array; made with the first name
 	for {
 		tok, err := d.ReadToken()
 		if errors.Is(err, io.EOF) {
@@ -67,18 +67,23 @@ func refuseTwins(raw jsontext.Value) error {
 		kind, length := d.StackIndex(d.StackDepth())
 		switch tok.Kind() {
 		case '{', '[':
-			seen = append(seen, make(map[string]bool))
+			seen = append(seen, nil)
 		case '}', ']':
 			seen = seen[:len(seen)-1]
 		case '"':
 			if kind != '{' || length%2 == 0 { // a value, not a name
 				continue
 			}
+			names := seen[len(seen)-1]
+			if names == nil {
+				names = make(map[string]bool)
+				seen[len(seen)-1] = names
+			}
 			folded := strings.ToLower(strings.ReplaceAll(tok.String(), "_", ""))
-			if seen[len(seen)-1][folded] {
+			if names[folded] {
 				return fmt.Errorf("name %.80q occurs in two spellings", tok.String())
 			}
-			seen[len(seen)-1][folded] = true
+			names[folded] = true
 		}
 	}
 }

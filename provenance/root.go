@@ -118,9 +118,3 @@ func (t *trustRoot) knows(ev *evidence) bool {
 	}
 	return true
 }
-
-// A timestampAuthority is a TSA of a trust root.
-type timestampAuthority struct {
-	*root.SigstoreTimestampingAuthority
-	root [32]byte // SHA-256 of the root certificate
-}

@@ -44,12 +44,15 @@ func (b *Build) state(payload []byte, artifact Digest) error {
 	if err != nil {
 		return refuse(CodePredicate, "statement: %w", err)
 	}
+	if err := s.validate(); err != nil {
+		return err
+	}
 	if err := b.match(s.Subject, artifact); err != nil {
 		return refuse(CodeSubject, "%w", err)
 	}
 	p, err := parsePredicate(s.PredicateType, s.Predicate)
 	if err != nil {
-		return refuse(CodePredicate, "predicate %s: %w", s.PredicateType, err)
+		return refuse(CodePredicate, "predicate %.200q: %w", s.PredicateType, err)
 	}
 	b.predicateType, b.buildType, b.builder = s.PredicateType, p.buildType, p.builder
 	if err := p.agree(b); err != nil {
@@ -60,7 +63,6 @@ func (b *Build) state(payload []byte, artifact Digest) error {
 
 // parseStatement decodes strictly: a name twice, in another case or unknown is
 // refused at every level but inside the predicate, which has its own reader.
-// in-toto's own Validate then asks for what its specification requires.
 func parseStatement(payload []byte) (*statement, error) {
 	var s statement
 	if err := json.Unmarshal(payload, &s, json.RejectUnknownMembers(true)); err != nil {
@@ -69,24 +71,52 @@ func parseStatement(payload []byte) (*statement, error) {
 	if len(s.Subject) > maxSubjects {
 		return nil, fmt.Errorf("%d subjects, want at most %d", len(s.Subject), maxSubjects)
 	}
+	for i := range s.Subject {
+		if n := len(s.Subject[i].Digest); n > maxDigests {
+			return nil, fmt.Errorf("subject %d has %d digests, want at most %d", i, n, maxDigests)
+		}
+	}
 	if s.Predicate.Kind() != '{' {
 		return nil, errors.New("predicate is not an object")
-	}
-	p := attestation.Statement{Type: s.Type, PredicateType: s.PredicateType, Predicate: &structpb.Struct{}}
-	for i := range s.Subject {
-		if len(s.Subject[i].Digest) > maxDigests {
-			return nil, fmt.Errorf("subject %d has %d digests, want at most %d", i, len(s.Subject[i].Digest), maxDigests)
-		}
-		p.Subject = append(p.Subject, s.Subject[i].proto())
-	}
-	if err := p.Validate(); err != nil {
-		return nil, err
 	}
 	return &s, nil
 }
 
+// validate asks, by in-toto's own code, for what its specification requires.
+func (s *statement) validate() error {
+	p := attestation.Statement{Type: s.Type, PredicateType: s.PredicateType, Predicate: &structpb.Struct{}}
+	for i := range s.Subject {
+		d := s.Subject[i].proto()
+		if err := d.Validate(); err != nil {
+			return refuse(CodeSubject, "subject %d: %w", i, err)
+		}
+		p.Subject = append(p.Subject, d)
+	}
+	if len(p.Subject) == 0 {
+		return refuse(CodeSubject, "statement has no subject")
+	}
+	if err := p.Validate(); err != nil {
+		return refuse(CodePredicate, "statement: %w", err)
+	}
+	return nil
+}
+
 func (d *descriptor) proto() *attestation.ResourceDescriptor {
 	return &attestation.ResourceDescriptor{Name: d.Name, Uri: d.URI, Digest: d.Digest}
+}
+
+// contradicts tells whether d has one strong digest of those given and another
+// value for some other: it cannot be the same bytes and must be.
+func (d *descriptor) contradicts(all map[string]string) bool {
+	shares, differs := false, false
+	for algorithm, digits := range d.Digest {
+		was, given := all[algorithm]
+		if _, strong := digestLen[algorithm]; strong && given && was == digits {
+			shares = true
+		}
+		differs = differs || given && was != digits
+	}
+	return shares && differs
 }
 
 // match finds the artifact among the subjects and takes over the other digests
@@ -105,14 +135,18 @@ func (b *Build) match(subjects []descriptor, artifact Digest) error {
 			b.subjectName, found = s.Name, true
 		}
 		for algorithm, digits := range s.Digest {
-			if was, ok := all[algorithm]; ok && was != digits {
-				return fmt.Errorf("two subjects share %s but differ in %s", artifact, algorithm)
+			if _, given := all[algorithm]; !given {
+				all[algorithm] = digits // and whoever differs contradicts
 			}
-			all[algorithm] = digits
 		}
 	}
 	if !found {
 		return fmt.Errorf("none of %d subjects is %s", len(subjects), artifact)
+	}
+	for i := range subjects {
+		if subjects[i].contradicts(all) {
+			return fmt.Errorf("subject %d shares a digest with %s and differs in another", i, artifact)
+		}
 	}
 	for algorithm, digits := range all {
 		d := Digest{algorithm, digits}

@@ -46,8 +46,12 @@ func New(roots []Root) (*Verifier, error) {
 // one of the package comment. The error is always an [*Error].
 //
 // A bundle is tried under one root at a time, so that no verdict mixes one
-// root's authority with another's log.
+// root's authority with another's log. A context that ends refuses as
+// provenance_malformed and wraps its error.
 func (v *Verifier) Verify(ctx context.Context, bundle []byte, artifact Digest) (*Build, error) {
+	if v == nil || len(v.roots) == 0 {
+		return nil, refuse(CodeLog, "no trust root")
+	}
 	if err := artifact.check(); err != nil {
 		return nil, refuse(CodeSubject, "artifact: %w", err)
 	}
@@ -62,20 +66,19 @@ func (v *Verifier) Verify(ctx context.Context, bundle []byte, artifact Digest) (
 	if err != nil {
 		return nil, err
 	}
-	unknown := refuse(CodeLog, "the entry's log is not one of the trust roots'")
+	err = refuse(CodeLog, "a log entry is by a log that no trust root knows")
 	for _, r := range v.roots {
 		if !r.knows(ev) {
 			continue
 		}
-		b, err := (&trial{trustRoot: r, ev: ev}).verify(ctx, artifact)
-		if err == nil {
+		var b *Build
+		if b, err = (&trial{trustRoot: r, ev: ev}).verify(ctx, artifact); err == nil {
 			b.bundle = key.bundle
 			v.seen.put(key, b)
 			return b, nil
 		}
-		unknown = err
 	}
-	return nil, unknown
+	return nil, err
 }
 
 // verify is the whole order of checks that need a trust root. Ours come first,
@@ -92,6 +95,11 @@ func (t *trial) verify(ctx context.Context, artifact Digest) (*Build, error) {
 		}
 		if err := t.ev.inTime(e); err != nil {
 			return nil, refuse(CodeTime, "log entry %d: %w", i, err)
+		}
+	}
+	for i, ts := range t.ev.shape.Material.Times.RFC3161 {
+		if err := t.checkFrame(ts.Response); err != nil {
+			return nil, refuse(CodeTime, "timestamp %d: %w", i, err)
 		}
 	}
 	if err := t.knowsChain(); err != nil {

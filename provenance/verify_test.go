@@ -1,6 +1,7 @@
 package provenance_test
 
 import (
+	"context"
 	"encoding/hex"
 	"errors"
 	"os"
@@ -293,6 +294,19 @@ func TestZeroValues(t *testing.T) {
 		if _, err := provenance.ParseDigest(d.String()); err == nil {
 			t.Errorf("%s digest is read back", name)
 		}
+	}
+	for _, zero := range []*provenance.Verifier{nil, {}} {
+		if _, err := zero.Verify(t.Context(), text, artifact); codeOf(t, err) != provenance.CodeLog {
+			t.Errorf("a verifier without roots: %v", err)
+		}
+		if _, err := zero.VerifyArtifact(t.Context(), text, artifact, provenance.Expectation{Identity: "x", Issuer: "y"}); codeOf(t, err) != provenance.CodeLog {
+			t.Errorf("a verifier without roots: %v", err)
+		}
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := v.Verify(ended, text, artifact); !errors.Is(err, context.Canceled) {
+		t.Errorf("a context that ended: %v", err)
 	}
 	_, err := v.Verify(t.Context(), nil, artifact)
 	if codeOf(t, err) != provenance.CodeMalformed {

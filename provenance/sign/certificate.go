@@ -19,7 +19,7 @@ type certificate struct {
 
 // certify has Fulcio bind key to the token.
 func (o *Options) certify(ctx context.Context, key sign.Keypair) (*certificate, error) {
-	authority := sign.NewFulcio(&sign.FulcioOptions{BaseURL: o.FulcioURL, Retries: 2, Transport: o.Transport})
+	authority := sign.NewFulcio(&sign.FulcioOptions{BaseURL: o.FulcioURL, Retries: 2})
 	der, err := authority.GetCertificate(ctx, key, &sign.CertificateProviderOptions{IDToken: o.IdentityToken})
 	if err != nil {
 		return nil, err

@@ -23,7 +23,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 
 	"github.com/sigstore/sigstore-go/pkg/sign"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -44,8 +43,6 @@ type Options struct {
 	TimestampURL  string // URL of the RFC 3161 endpoint itself
 	IdentityToken string // OIDC token with the audience that Fulcio asks for; see AmbientToken
 	TrustedRoot   []byte // trusted_root.json under which the bundle must verify
-
-	Transport http.RoundTripper // optional; Fulcio's and the timestamp authority's
 }
 
 // Sign makes a bundle and verifies it before it returns it.
@@ -74,7 +71,7 @@ func Sign(ctx context.Context, o Options) (bundle []byte, err error) {
 		Context:             ctx,
 		CertificateProvider: issued(certificate.Raw),
 		TimestampAuthorities: []*sign.TimestampAuthority{
-			sign.NewTimestampAuthority(&sign.TimestampAuthorityOptions{URL: o.TimestampURL, Retries: 2, Transport: o.Transport}),
+			sign.NewTimestampAuthority(&sign.TimestampAuthorityOptions{URL: o.TimestampURL, Retries: 2}),
 		},
 		TransparencyLogs: []sign.Transparency{sign.NewRekor(&sign.RekorOptions{BaseURL: o.RekorURL, Version: 2})},
 	})
