@@ -18,7 +18,8 @@ import (
 // Timeout is how long a client waits for one answer of a witness.
 const Timeout = 5 * time.Second
 
-// maxAnswer bounds a witness's answer in bytes: four post-quantum cosignatures.
+// maxAnswer bounds the answer to add-checkpoint in bytes: it holds four
+// post-quantum cosignatures.
 const maxAnswer = 1 << 14
 
 // ErrFaulty is what a witness is refused with that answers against the
@@ -153,7 +154,7 @@ func (c *Client) post(ctx context.Context, s submission, old uint64) (line []byt
 	if err != nil {
 		return nil, 0, fmt.Errorf("consistency proof from %d to %d: %w", old, s.checkpoint.Size, err)
 	}
-	status, contentType, answer, err := c.do(ctx, http.MethodPost, "add-checkpoint", request{old, hashes, s.note}.marshal())
+	status, contentType, answer, err := c.do(ctx, http.MethodPost, "add-checkpoint", request{old, hashes, s.note}.marshal(), maxAnswer)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -209,7 +210,7 @@ func (c *Client) Latest(ctx context.Context) (size uint64, note []byte, err erro
 }
 
 func (c *Client) latest(ctx context.Context) (proof.Checkpoint, []byte, error) {
-	status, _, note, err := c.do(ctx, http.MethodGet, logPath(c.policy.Origin()), nil)
+	status, _, note, err := c.do(ctx, http.MethodGet, logPath(c.policy.Origin()), nil, proof.MaxNote)
 	switch {
 	case err != nil:
 		return proof.Checkpoint{}, nil, err
@@ -222,9 +223,9 @@ func (c *Client) latest(ctx context.Context) (proof.Checkpoint, []byte, error) {
 	return held, note, err
 }
 
-// do sends one request and reads the whole of a short answer, so that the
-// connection can be used again.
-func (c *Client) do(ctx context.Context, method, path string, body []byte) (status int, contentType string, answer []byte, err error) {
+// do sends one request and reads the whole of an answer of at most limit
+// bytes, so that the connection can be used again.
+func (c *Client) do(ctx context.Context, method, path string, body []byte, limit int) (status int, contentType string, answer []byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, c.witness.URL+"/"+path, bytes.NewReader(body))
@@ -236,9 +237,9 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte) (stat
 		return 0, "", nil, err
 	}
 	defer resp.Body.Close()
-	answer, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
-	if err == nil && len(answer) > maxAnswer {
-		err = fmt.Errorf("%w: answer longer than %d bytes", ErrFaulty, maxAnswer)
+	answer, err = io.ReadAll(io.LimitReader(resp.Body, int64(limit)+1))
+	if err == nil && len(answer) > limit {
+		err = fmt.Errorf("%w: answer longer than %d bytes", ErrFaulty, limit)
 	}
 	return resp.StatusCode, resp.Header.Get("Content-Type"), answer, err
 }

@@ -320,6 +320,10 @@ func TestClientLatest(t *testing.T) {
 	defer front.Close()
 	_, _, err = w.client(t, front.URL).Latest(t.Context())
 	wantErr(t, err, proof.ErrSignature, "")
+	endless := httptest.NewServer(liar{get: say(200, "text/plain", strings.Repeat("x", 2*proof.MaxNote))})
+	defer endless.Close()
+	_, _, err = w.client(t, endless.URL).Latest(t.Context())
+	wantErr(t, err, witness.ErrFaulty, "longer than 131072")
 }
 
 // A witness that takes the request and says nothing costs the client its
