@@ -1,0 +1,227 @@
+package audit
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"time"
+
+	"plastron/log/proof"
+	"plastron/log/statement"
+	"plastron/svid"
+)
+
+func sum(b []byte) [32]byte { return sha256.Sum256(b) }
+
+// ErrMisbehaved means that the log broke a promise of a log: a checkpoint that
+// does not extend an older one, a root that its entries do not have, an entry
+// that was appended against its own conditions. It is never a network error.
+var ErrMisbehaved = errors.New("the log misbehaved")
+
+func misbehaved(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", ErrMisbehaved, fmt.Errorf(format, args...))
+}
+
+// A Report is what Verify has found true.
+type Report struct {
+	Origin     string         `json:"origin"`
+	Size       uint64         `json:"size"`
+	Root       proof.Hash     `json:"root"`
+	From       uint64         `json:"from"`       // size of the older checkpoint that this one was proven to extend; 0 for none
+	Entries    uint64         `json:"entries"`    // read and checked
+	Kinds      map[string]int `json:"kinds"`      // number of entries of each kind
+	Witnesses  []string       `json:"witnesses"`  // who cosigned the checkpoint
+	Checkpoint []byte         `json:"checkpoint"` // the signed note
+}
+
+// Verify reads a whole log and checks it: the newest checkpoint meets policy;
+// it extends the older one, if one is given; its root is that of the entries
+// served; and every entry kept the conditions it was appended under. progress,
+// if not nil, is told the number of entries done.
+func Verify(ctx context.Context, r *Reader, p *proof.Policy, older []byte, progress func(done, total uint64)) (*Report, error) {
+	var was proof.Checkpoint
+	if older != nil {
+		c, err := p.OpenCheckpoint(older)
+		if err != nil {
+			return nil, fmt.Errorf("the older checkpoint: %w", err)
+		}
+		was = c.Checkpoint()
+	}
+	c, err := newest(ctx, r, p, was.Size)
+	if err != nil {
+		return nil, err
+	}
+	now := c.Checkpoint()
+	rep := &Report{
+		Origin: now.Origin, Size: now.Size, Root: now.Root, From: was.Size, Kinds: map[string]int{},
+		Witnesses: c.Witnesses(), Checkpoint: c.Note(),
+	}
+	if older != nil {
+		if err := extends(ctx, r, was, now); err != nil {
+			return nil, err
+		}
+	}
+	if err := rep.readEntries(ctx, r, now, progress); err != nil {
+		return nil, err
+	}
+	return rep, nil
+}
+
+// publishWithin is how long a log may take to show a checkpoint that it has
+// already given to somebody, in an SVID or a beacon. It promises 250 ms.
+const publishWithin = 5 * time.Second
+
+// newest returns the log's newest checkpoint, once that is of a size at least.
+func newest(ctx context.Context, r *Reader, p *proof.Policy, size uint64) (*proof.Cosigned, error) {
+	for deadline := time.Now().Add(publishWithin); ; {
+		note, err := r.Checkpoint(ctx)
+		if err != nil {
+			return nil, err
+		}
+		c, err := p.OpenCheckpoint(note)
+		if err != nil {
+			return nil, misbehaved("checkpoint: %w", err)
+		}
+		shown := c.Checkpoint().Size
+		if shown >= size {
+			return c, nil
+		}
+		if time.Now().After(deadline) {
+			return nil, misbehaved("it shows size %d, but has signed size %d before: entries are gone", shown, size)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// extends proves that the log of an older checkpoint is a prefix of the newer.
+func extends(ctx context.Context, r *Reader, was, now proof.Checkpoint) error {
+	hashes, err := proof.Consistency(ctx, r, was.Size, now.Size)
+	if err != nil {
+		return err
+	}
+	if err := proof.VerifyConsistency(was.Size, now.Size, hashes, was.Root, now.Root); err != nil {
+		return misbehaved("size %d is not a prefix of size %d: %w", was.Size, now.Size, err)
+	}
+	return nil
+}
+
+// readEntries recomputes the root from the entries and checks each.
+func (rep *Report) readEntries(ctx context.Context, r *Reader, now proof.Checkpoint, progress func(done, total uint64)) error {
+	a := auditor{spent: map[string]uint64{}}
+	tree := proof.NewRange()
+	for n := uint64(0); n*256 < now.Size; n++ {
+		width := int(min(256, now.Size-n*256))
+		entries, err := r.ReadBundle(ctx, n, width)
+		if err != nil {
+			return err
+		}
+		for i, e := range entries {
+			index := n*256 + uint64(i)
+			kind, err := a.entry(index, e)
+			if err != nil {
+				return misbehaved("entry %d: %w", index, err)
+			}
+			rep.Kinds[kind]++
+			tree.Append(proof.LeafHash(e), nil)
+		}
+		rep.Entries += uint64(width)
+		if progress != nil {
+			progress(rep.Entries, now.Size)
+		}
+	}
+	if root := tree.Root(); root != now.Root {
+		return misbehaved("its %d entries have root %s, but it signed %s", now.Size, root, now.Root)
+	}
+	return nil
+}
+
+// auditor follows the conditions of entries through a log, from its first entry.
+type auditor struct {
+	spent   map[string]uint64 // spent key, hex -> index of the entry that took it
+	barrier uint64            // 1 + index of the newest barrier
+	policy  uint64            // index of the newest policy
+}
+
+// entry checks one entry against all before it.
+func (a *auditor) entry(index uint64, e []byte) (kind string, err error) {
+	k, body, err := proof.Unframe(e)
+	if err != nil {
+		return "", err
+	}
+	switch {
+	case index == 0 && k != proof.Statement:
+		return "", errors.New("entry 0 is not the genesis, a trust statement")
+	case k == proof.X509SVID:
+		return "x509-svid", a.svid(index, body)
+	case k == proof.Statement:
+		return a.statement(index, body)
+	}
+	return "", fmt.Errorf("kind %d is unknown", k)
+}
+
+func (a *auditor) svid(index uint64, tbs []byte) error {
+	t, err := svid.ParseTBS(tbs)
+	if err != nil {
+		return err
+	}
+	if t.Decision.Policy != a.policy {
+		return fmt.Errorf("%s was decided by policy %d, but %d was in force", t.ID, t.Decision.Policy, a.policy)
+	}
+	var keys []string
+	for _, k := range t.Decision.Spent {
+		keys = append(keys, proof.Hash(k).String())
+	}
+	return a.conditional(index, t.Decision.Decided, keys)
+}
+
+// conditional checks that a decision saw everything that could have changed it,
+// and spent nothing that was spent.
+func (a *auditor) conditional(index, decided uint64, spent []string) error {
+	if decided > index {
+		return fmt.Errorf("decided on %d entries, more than there were", decided)
+	}
+	if decided < a.barrier {
+		return fmt.Errorf("decided on %d entries, but entry %d changed policy, trust or bans before it was appended", decided, a.barrier-1)
+	}
+	for _, k := range spent {
+		if by, ok := a.spent[k]; ok {
+			return fmt.Errorf("spends %s, which entry %d has spent", k, by)
+		}
+		a.spent[k] = index
+	}
+	return nil
+}
+
+func (a *auditor) statement(index uint64, body []byte) (string, error) {
+	p, err := statement.Parse(body)
+	if err != nil {
+		return "", err
+	}
+	if _, ok := p.(*statement.Trust); index == 0 && !ok {
+		return "", errors.New("entry 0 is not the genesis, a trust statement")
+	}
+	switch p := p.(type) {
+	case *statement.Trust:
+		a.barrier = index + 1
+		return "trust", nil
+	case *statement.Policy:
+		a.barrier, a.policy = index+1, index
+		return "policy", nil
+	case *statement.Ban:
+		a.barrier = index + 1
+		return "ban", nil
+	case *statement.Unban:
+		a.barrier = index + 1
+		return "unban", nil
+	case *statement.JoinToken:
+		return "join-token", nil
+	case *statement.Enrolment:
+		return "enrolment", a.conditional(index, p.Decided, p.Conditions())
+	}
+	return "", fmt.Errorf("a %T is no entry", p)
+}
