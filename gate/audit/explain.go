@@ -252,6 +252,8 @@ func writeLines(w io.Writer, indent string, ls []Line) {
 		}
 		head := l.Text
 		switch {
+		case l.Floor != "" && indent == "":
+			head = fmt.Sprintf("%-5s %s  %s", l.Label, strings.ToUpper(l.Floor), l.Text)
 		case l.Floor != "":
 			head = strings.ToUpper(l.Floor) + "  " + l.Text
 		case l.Label != "":

@@ -142,6 +142,8 @@ func (s site) read(ctx context.Context, path string, limit int64) ([]byte, error
 		return readAll(res.Body, path, limit)
 	case http.StatusNotFound:
 		return nil, fmt.Errorf("%s/%s: %w", s.base, path, fs.ErrNotExist)
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return nil, fmt.Errorf("%s/%s: %w", s.base, path, fs.ErrPermission)
 	}
 	return nil, fmt.Errorf("%s/%s: %s", s.base, path, res.Status)
 }
