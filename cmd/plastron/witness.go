@@ -1,0 +1,205 @@
+package main
+
+import (
+	"context"
+	"crypto"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"plastron/gate/config"
+	"plastron/log/proof"
+	"plastron/log/witness"
+)
+
+func witnessCmd() *cobra.Command {
+	return group("witness", "Run a witness of logs", witnessInitCmd(), witnessRunCmd())
+}
+
+func witnessInitCmd() *cobra.Command {
+	var dir, name, listen string
+	c := &cobra.Command{
+		Use:   "init --dir DIR --name NAME --listen HOST:PORT",
+		Short: "Make a witness's key, and the policy file that names it",
+		Args:  exactArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if dir == "" || name == "" {
+				return usagef("--dir and --name are needed")
+			}
+			r, err := makeWitness(dir, name, listen)
+			if err != nil {
+				return usagef("%w", err)
+			}
+			return print(cmd, *r)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&dir, "dir", "", "folder of the witness")
+	f.StringVar(&name, "name", "", "its name, such as witness.acme.example")
+	f.StringVar(&listen, "listen", "127.0.0.1:8444", "where it will listen")
+	return c
+}
+
+// makeWitness makes a witness's key and the policy file that names it.
+func makeWitness(dir, name, listen string) (*witnessMade, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	if err := config.WriteKey(filepath.Join(dir, "witness.key"), key); err != nil {
+		return nil, fmt.Errorf("witness key: %w", err)
+	}
+	s, err := proof.NewCosigner(name, key)
+	if err != nil {
+		return nil, fmt.Errorf("witness name: %w", err)
+	}
+	m := &witnessMade{Policy: filepath.Join(dir, "witness.policy"), VKey: s.VKey(), dir: dir, listen: listen}
+	text := fmt.Sprintf("witness w1 %s http://%s\nquorum w1\n", s.VKey(), listen)
+	return m, os.WriteFile(m.Policy, []byte(text), 0o644)
+}
+
+type witnessMade struct {
+	Policy      string `json:"policy"` // for init's --witnesses
+	VKey        string `json:"vkey"`
+	dir, listen string
+}
+
+func (m witnessMade) text(w io.Writer) {
+	fmt.Fprintf(w, "made a witness: %s\n\n  %s\tgive it to `plastron init --witnesses`\n\n", m.VKey, m.Policy)
+	fmt.Fprintf(w, "next, once the log is made: plastron witness run --dir %s --listen %s --log-policy LOG.POLICY\n", m.dir, m.listen)
+}
+
+func witnessRunCmd() *cobra.Command {
+	var dir, listen string
+	var policies []string
+	var stopAfter time.Duration
+	c := &cobra.Command{
+		Use:   "run --dir DIR --listen HOST:PORT --log-policy FILE…",
+		Short: "Cosign checkpoints of logs that never go back on themselves",
+		Args:  exactArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx := cmd.Context()
+			if stopAfter > 0 {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, stopAfter)
+				defer cancel()
+			}
+			var logs []witness.LogKey
+			for _, path := range policies {
+				p, err := readPolicy(path)
+				if err != nil {
+					return err
+				}
+				logs = append(logs, witness.LogKey{Origin: p.Origin(), VKey: p.LogVKey()})
+			}
+			if len(logs) == 0 {
+				return usagef("--log-policy is needed: it names the log and its key")
+			}
+			key, name, err := witnessKey(dir)
+			if err != nil {
+				return usagef("%w; make one with `plastron witness init`", err)
+			}
+			s, err := witness.NewServer(witness.Config{Dir: filepath.Join(dir, "state"), Key: key, Name: name, Logs: logs, Logger: logger(cmd)})
+			if err != nil {
+				return err
+			}
+			l, err := net.Listen("tcp", listen)
+			if err != nil {
+				return errors.Join(usagef("listen: %w", err), s.Close())
+			}
+			fmt.Fprintf(cmd.ErrOrStderr(), "witness ready at http://%s\n", l.Addr())
+			return errors.Join(serve(ctx, l, s.Handler()), s.Close())
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&dir, "dir", "", "folder of the witness")
+	f.StringVar(&listen, "listen", "127.0.0.1:8444", "where to listen")
+	f.StringArrayVar(&policies, "log-policy", nil, "log.policy of a log to witness (repeatable)")
+	f.DurationVar(&stopAfter, "stop-after", 0, "stop by itself after this time (0: never)")
+	return c
+}
+
+// witnessKey reads the key that init made, and the name beside it.
+func witnessKey(dir string) (crypto.Signer, string, error) {
+	text, err := os.ReadFile(filepath.Join(dir, "witness.key"))
+	if err != nil {
+		return nil, "", err
+	}
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil, "", errors.New("witness.key: no PEM block in it")
+	}
+	k, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, "", fmt.Errorf("witness.key: %w", err)
+	}
+	key, ok := k.(ed25519.PrivateKey)
+	if !ok {
+		return nil, "", fmt.Errorf("witness.key: %T, want Ed25519", k)
+	}
+	policy, err := os.ReadFile(filepath.Join(dir, "witness.policy"))
+	if err != nil {
+		return nil, "", err
+	}
+	fields := strings.Fields(string(policy))
+	if len(fields) < 3 || fields[0] != "witness" {
+		return nil, "", errors.New("witness.policy: does not begin with a witness line")
+	}
+	name, _, _ := strings.Cut(fields[2], "+")
+	return key, name, nil
+}
+
+// readPolicy reads a log policy file.
+func readPolicy(path string) (*proof.Policy, error) {
+	if path == "" {
+		return nil, usagef("--log-policy FILE is needed: it names the log's key and its witnesses")
+	}
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, usagef("--log-policy: %w", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	p, err := proof.ParsePolicy(text)
+	if err != nil {
+		return nil, usagef("%s: %w", path, err)
+	}
+	return p, nil
+}
+
+// serve serves plain HTTP on l until ctx ends.
+func serve(ctx context.Context, l net.Listener, h http.Handler) error {
+	srv := &http.Server{
+		Handler: h, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: 32 << 10,
+	}
+	done := make(chan error, 1)
+	go func() { done <- srv.Serve(l) }() // ended by Shutdown below
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownAfter)
+	defer cancel()
+	err := srv.Shutdown(ctx)
+	<-done
+	return err
+}
