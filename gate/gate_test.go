@@ -462,3 +462,15 @@ func TestZeroRequest(t *testing.T) {
 	r.CSR = must(x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key))(t)
 	w.issue(r) // Ed25519 is a key like another
 }
+
+// A panic anywhere is a refusal, and nothing is handed out.
+func TestPanicRefuses(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.issued = func(string) { panic("a test") }
+	w.reopen()
+	s, err := w.gate.Issue(context.Background(), w.plain(newKey(t)))
+	if s != nil || code(err) != gate.Internal {
+		t.Errorf("got %v, %v, want a refusal %s", s, err, gate.Internal)
+	}
+}

@@ -72,7 +72,7 @@ type world struct {
 	made     *config.Made
 	policy   *proof.Policy
 	gate     *gate.Gate
-	issued   atomic.Int64
+	issued   func(rule string) // called for each SVID
 }
 
 func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
@@ -151,7 +151,7 @@ func (w *world) open() {
 	w.t.Helper()
 	f := must(config.Load(w.made.Config))(w.t)
 	w.gate = must(f.Open(context.Background(), config.Runtime{
-		Now: w.now, Logger: slog.New(slog.DiscardHandler), Build: "test", Issued: func(string) { w.issued.Add(1) },
+		Now: w.now, Logger: slog.New(slog.DiscardHandler), Build: "test", Issued: w.issued,
 	}))(w.t)
 	g := w.gate
 	w.t.Cleanup(func() { g.Close() })
