@@ -72,7 +72,11 @@ type Issuer struct {
 	Algorithms   []string      `yaml:"algorithms,omitempty"`
 	MaxLifetime  time.Duration `yaml:"max_lifetime,omitempty"`
 	Claims       Claims        `yaml:"claims,omitempty"`
-	InsecureHTTP bool          `yaml:"insecure_http,omitempty"` // plain http, loopback only
+	KeyHosts     []string      `yaml:"key_hosts,omitempty"`                // where else its discovery may say its keys are
+	TokenFile    string        `yaml:"token_file,omitempty"`               // bearer token to fetch its keys with
+	PrivateNet   bool          `yaml:"private_network,omitempty"`          // its HTTPS may be at private addresses
+	InsecureHTTP bool          `yaml:"insecure_http,omitempty"`            // plain http, loopback only
+	InsecureAud  bool          `yaml:"insecure_other_audiences,omitempty"` // tokens may be for others too
 }
 
 // Claims name the claims that tie an artifact to a token.
@@ -93,6 +97,7 @@ type Node struct {
 	Name                string   `yaml:"name"`
 	Kind                string   `yaml:"kind"` // tpm, join-token
 	EKRoots             []string `yaml:"ek_roots,omitempty"`
+	InstitutionEKRoots  []string `yaml:"institution_ek_roots,omitempty"` // clouds' virtual TPMs
 	InsecureSoftwareEKs []string `yaml:"insecure_software_ek_roots,omitempty"`
 	PCRs                []int    `yaml:"pcrs,omitempty"`
 	Enrol               Enrol    `yaml:"enrol,omitempty"`

@@ -164,13 +164,14 @@ func (w *wiring) issuers(c *gate.Config) error {
 	for _, i := range w.Issuers {
 		o := oidc.Issuer{
 			Name: i.Name, URL: i.URL, Audience: i.Audience, Shared: i.Shared, JWKS: w.fileOrURL(i.JWKS), CA: w.optional(i.CA),
-			Algorithms: i.Algorithms, MaxLifetime: i.MaxLifetime, InsecureHTTP: i.InsecureHTTP,
+			Algorithms: i.Algorithms, MaxLifetime: i.MaxLifetime, KeyHosts: i.KeyHosts, TokenFile: w.optional(i.TokenFile),
+			PrivateNetwork: i.PrivateNet, InsecureHTTP: i.InsecureHTTP, InsecureOtherAudiences: i.InsecureAud,
 			Claims: oidc.Claims{ArtifactDigest: i.Claims.ArtifactDigest, RepositoryID: i.Claims.RepositoryID, Commit: i.Claims.Commit},
 		}
 		issuers = append(issuers, o)
 		w.env.Issuers[i.Name] = policy.IssuerInfo{URL: i.URL, Shared: i.Shared}
 		a := statement.Anchor{Name: i.Name, URL: i.URL, Shared: i.Shared, Floor: string(node.Institution)}
-		if o.JWKS != "" && o.JWKS != i.JWKS || i.JWKS != "" && !strings.Contains(i.JWKS, "://") {
+		if i.JWKS != "" && !strings.Contains(i.JWKS, "://") {
 			text, err := readFile(o.JWKS)
 			if err != nil {
 				return fmt.Errorf("issuer %q: jwks: %w", i.Name, err)
@@ -179,6 +180,9 @@ func (w *wiring) issuers(c *gate.Config) error {
 		}
 		if i.InsecureHTTP {
 			w.trust.Insecure = append(w.trust.Insecure, "issuer "+i.Name+": insecure_http")
+		}
+		if i.InsecureAud {
+			w.trust.Insecure = append(w.trust.Insecure, "issuer "+i.Name+": insecure_other_audiences")
 		}
 		w.trust.Issuers = append(w.trust.Issuers, a)
 	}
@@ -225,6 +229,10 @@ func (w *wiring) node(n Node) (node.Verifier, *statement.Anchor, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("ek_roots: %w", err)
 	}
+	cloud, err := w.certificates(n.InstitutionEKRoots)
+	if err != nil {
+		return nil, nil, fmt.Errorf("institution_ek_roots: %w", err)
+	}
 	soft, err := w.certificates(n.InsecureSoftwareEKs)
 	if err != nil {
 		return nil, nil, fmt.Errorf("insecure_software_ek_roots: %w", err)
@@ -240,16 +248,19 @@ func (w *wiring) node(n Node) (node.Verifier, *statement.Anchor, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("enrol.inventory: %s: %w", n.Enrol.Inventory, err)
 	}
-	v, err := tpm.New(tpm.Config{Name: n.Name, EKRoots: roots, InsecureSoftwareEKRoots: soft, Inventory: inventory, PCRs: n.PCRs})
+	v, err := tpm.New(tpm.Config{Name: n.Name, EKRoots: roots, InstitutionEKRoots: cloud, InsecureSoftwareEKRoots: soft, Inventory: inventory, PCRs: n.PCRs})
 	if err != nil {
 		return nil, nil, err
 	}
 	h := sha256.New()
-	for _, c := range append(slices.Clone(roots), soft...) {
+	for _, c := range slices.Concat(roots, cloud, soft) {
 		h.Write(c.Raw)
 	}
 	h.Write(text)
 	a := &statement.Anchor{Name: n.Name, Kind: n.Kind, SHA256: proof.Hash(h.Sum(nil)), Floor: string(node.Hardware)}
+	if len(cloud) > 0 {
+		a.Floor = string(node.Institution)
+	}
 	if len(soft) > 0 {
 		a.Floor = string(node.Human)
 		w.trust.Insecure = append(w.trust.Insecure, "node "+n.Name+": insecure_software_ek_roots")
