@@ -110,6 +110,8 @@ func serveGate(ctx context.Context, f *config.File, l *slog.Logger, ready func(*
 		select {
 		case <-ctx.Done():
 		case err = <-failed:
+		case <-g.Log().Poisoned():
+			err = fmt.Errorf("stopping: %w", g.Log().Err())
 		}
 	}
 	return errors.Join(err, s.close(), g.Close())

@@ -81,6 +81,7 @@ type requester struct {
 	bundle   []byte
 	artifact string // digest
 	node     string // tpm:ADDRESS or join-token:TOKEN; "" for none
+	pcrs     []int  // that a TPM quotes; nil: tpm.DefaultPCRs
 	out      string // directory
 }
 
@@ -134,6 +135,7 @@ func requestCmd() *cobra.Command {
 	f.StringVar(&bundle, "bundle", "", "Sigstore bundle of the artifact's provenance")
 	f.StringVar(&artifact, "artifact", "", "the artifact that runs: a file, or sha256:…")
 	f.StringVar(&r.node, "node", "", "tpm:/dev/tpmrm0, tpm:unix:PATH, tpm:tcp:HOST:PORT, join-token:TOKEN or join-token:@FILE")
+	f.IntSliceVar(&r.pcrs, "pcrs", nil, "PCRs that the TPM quotes, where the gate asks for others than 0 to 7")
 	f.StringVar(&r.out, "out", "", "directory for svid.pem, key.pem and bundle.pem")
 	return c
 }
@@ -216,6 +218,9 @@ func (r *requester) issue(ctx context.Context, c *api.Client, key *ecdsa.Private
 		return nil, nil, err
 	}
 	defer n.close()
+	if len(r.pcrs) > 0 {
+		n.pcrs = r.pcrs
+	}
 	req := &api.Request{CSR: csr, Beacon: beacon, Token: r.token, Bundle: r.bundle, Artifact: r.artifact}
 	if req.Evidence, err = n.attest(node.Bind(sha256.Sum256(beacon), spki)); err != nil {
 		return nil, nil, err
@@ -253,6 +258,7 @@ func enrol(ctx context.Context, c *api.Client, d *tpm.Device, beacon, spki []byt
 // A nodeSource makes node evidence on this side.
 type nodeSource struct {
 	device *tpm.Device // tpm
+	pcrs   []int       // that it quotes
 	token  string      // join-token
 }
 
@@ -267,7 +273,7 @@ func openNode(flag string) (*nodeSource, error) {
 		if err != nil {
 			return nil, fmt.Errorf("--node %s: %w", flag, err)
 		}
-		return &nodeSource{device: d}, nil
+		return &nodeSource{device: d, pcrs: tpm.DefaultPCRs}, nil
 	case "join-token":
 		if path, ok := strings.CutPrefix(rest, "@"); ok {
 			text, err := os.ReadFile(path)
@@ -286,7 +292,7 @@ func (n *nodeSource) attest(bind [32]byte) ([]node.Evidence, error) {
 	var err error
 	switch {
 	case n.device != nil:
-		ev, err = n.device.Quote(bind, tpm.DefaultPCRs)
+		ev, err = n.device.Quote(bind, n.pcrs)
 	case n.token != "":
 		ev, err = jointoken.Attest(n.token, bind)
 	default:
