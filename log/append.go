@@ -15,10 +15,6 @@ const (
 	maxBatchBytes   = 8 << 20
 )
 
-// maxUnwitnessed is how many durable entries may wait for a quorum before the
-// log takes no more: while there is none, a log must not be grown.
-const maxUnwitnessed = 1 << 17
-
 // A batch is what becomes durable at once: filled by appenders, then owned by
 // the committer, then by whoever releases it.
 type batch struct {
@@ -58,6 +54,9 @@ type submission struct {
 // its receipt may be had later. ctx's error, [ErrPoisoned] and [ErrClosed]: the
 // entry may be in the log or not.
 func (l *Log) Append(ctx context.Context, entry []byte, c Conditions, blobs ...[]byte) (*Receipt, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("append: %w", err)
+	}
 	s, err := l.submit(entry, c, blobs)
 	if err != nil {
 		return nil, fmt.Errorf("append: %w", err)
@@ -168,8 +167,10 @@ func (l *Log) admit(s *submission) (*batch, *refusal, error) {
 		}
 	}
 	if c.Decided != Unconditional {
-		if applied := l.applied.Load(); c.Decided > applied {
-			return nil, nil, fmt.Errorf("decided on %d entries, only %d are applied", c.Decided, applied)
+		// Apply is told entry by entry, and who decides on one that it was just
+		// told may append before the batch is through.
+		if told := l.told.Load(); c.Decided > told {
+			return nil, nil, fmt.Errorf("decided on %d entries, only %d are applied", c.Decided, told)
 		}
 		if l.barriers > c.Decided {
 			return nil, &refusal{l.barriers - 1, &StaleError{l.barriers - 1}}, nil
@@ -193,8 +194,8 @@ func (l *Log) accepting() error {
 	case l.closed:
 		return ErrClosed
 	}
-	if waiting := l.sequenced - l.covered(); waiting >= maxUnwitnessed {
-		return fmt.Errorf("%d entries wait for witnesses: %w", waiting, ErrQuorum)
+	if waiting := l.sequenced - l.covered(); waiting >= l.o.MaxUnwitnessed {
+		return fmt.Errorf("%d entries wait for the witnesses: %w", waiting, ErrQuorum)
 	}
 	return nil
 }

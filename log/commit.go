@@ -84,6 +84,7 @@ func (l *Log) commit(b *batch) (err error) {
 	// From here on a crash loses nothing, and no other history can be signed.
 	l.blobs.add(r, nil)
 	for _, e := range r.entries {
+		l.told.Store(e.Index + 1)
 		if err := l.o.Apply(e); err != nil {
 			return fmt.Errorf("apply entry %d: %w", e.Index, err)
 		}

@@ -123,6 +123,27 @@ func TestBarrier(t *testing.T) {
 	}
 }
 
+// TestSpentApplied asks for a spent key before and after its entry is applied.
+func TestSpentApplied(t *testing.T) {
+	t.Parallel()
+	key := proof.Hash{1}
+	var l *logtest.Log
+	l = logtest.New(t, logtest.Unwitnessed(), logtest.With(func(o *log.Options) {
+		o.Apply = func(log.Stored) error {
+			if by, ok := l.Spent(key); ok {
+				t.Errorf("spent by %d before that was applied", by)
+			}
+			return nil
+		}
+	}))
+	if _, err := l.Append(t.Context(), []byte("one"), log.Conditions{Decided: 0, Spent: []proof.Hash{key}}); err != nil {
+		t.Fatal(err)
+	}
+	if by, ok := l.Spent(key); !ok || by != 0 {
+		t.Errorf("spent by %d, %t", by, ok)
+	}
+}
+
 func TestAppendRefuses(t *testing.T) {
 	t.Parallel()
 	l := logtest.New(t, logtest.Unwitnessed())

@@ -3,6 +3,7 @@ package log_test
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -54,11 +55,12 @@ func (h *history) saw(note []byte) {
 	if note == nil {
 		return
 	}
-	c, err := h.policy.OpenSigned(note)
+	opened, err := h.policy.OpenCheckpoint(note)
 	if err != nil {
 		h.t.Error(err)
 		return
 	}
+	c := opened.Checkpoint()
 	if root, ok := h.roots[c.Size]; ok && root != c.Root {
 		h.t.Errorf("size %d has two roots", c.Size)
 	}
@@ -287,23 +289,21 @@ func (h *history) life(d *memDisk, rng *rand.Rand) {
 	}
 	defer l.Close() // fails if the disk has
 	h.saw(l.Checkpoint())
-	if d.left < 0 {
+	if d.healthy() {
 		h.check(l)
 	}
 	h.live(l, rng)
 	h.saw(l.Checkpoint())
 }
 
+var histories = flag.Int("histories", 120, "how many histories TestCrash tries, of about six starts each")
+
 // TestCrash loses power, or has a call fail, at any change to the disk in any
 // of a log's lives, during recovery too, and looks whether the next life keeps
 // what the former ones have promised.
 func TestCrash(t *testing.T) {
 	t.Parallel()
-	histories := 300
-	if testing.Short() {
-		histories = 50
-	}
-	for seed := range histories {
+	for seed := range *histories {
 		synctest.Test(t, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(uint64(seed), 1))
 			h := newHistory(t)
@@ -315,7 +315,7 @@ func TestCrash(t *testing.T) {
 				if t.Failed() {
 					t.Fatalf("seed %d", seed)
 				}
-				if eio && !d.dead {
+				if eio && !d.lost() {
 					// Another process on the same machine, and then a crash.
 					d.restart()
 					h.life(d, rng)

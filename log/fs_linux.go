@@ -11,7 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Disk returns the operating system's file system.
+// Disk returns the operating system's file system. Files and directories it
+// makes are the owner's alone: segments hold tokens and other evidence that
+// whoever reads it can use.
 func Disk() FS { return disk{} }
 
 type disk struct{}
@@ -21,12 +23,12 @@ func (disk) Open(name string, create bool) (File, error) {
 	if create {
 		flags |= os.O_CREATE
 	}
-	f, err := os.OpenFile(name, flags, 0o644)
+	f, err := os.OpenFile(name, flags, 0o600)
 	if create && errors.Is(err, fs.ErrNotExist) {
-		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 			return nil, err
 		}
-		f, err = os.OpenFile(name, flags, 0o644)
+		f, err = os.OpenFile(name, flags, 0o600)
 	}
 	if err != nil {
 		return nil, err
@@ -63,7 +65,7 @@ func (disk) SyncDir(dir string) error {
 		}
 		made = filepath.Dir(made)
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
 	for {

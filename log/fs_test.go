@@ -64,6 +64,19 @@ func (d *memDisk) fault(n int, eio bool) {
 	d.left, d.eio = n, eio
 }
 
+// healthy reports whether no fault lies ahead.
+func (d *memDisk) healthy() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.left < 0 && !d.dead
+}
+
+func (d *memDisk) lost() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.dead
+}
+
 // step counts a change. It reports an error if that is the one that fails.
 func (d *memDisk) step() error {
 	switch {

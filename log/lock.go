@@ -8,8 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
-
-	"plastron/log/proof"
 )
 
 // The lock file; see the package comment.
@@ -92,18 +90,19 @@ func openLock(fsys FS, dir string) (*lock, []byte, error) {
 
 // newest returns the valid slot that was written last.
 func (l *lock) newest() (best slot, err error) {
-	b := make([]byte, 2*slotSize)
-	if _, err := l.file.ReadAt(b, 0); err != nil && err != io.EOF {
+	b := make([]byte, 2*slotSize+1)
+	n, err := l.file.ReadAt(b, 0)
+	if err != nil && err != io.EOF {
 		return best, err
 	}
-	return newestSlot(b)
+	return newestSlot(b[:n])
 }
 
 // newestSlot reads a lock file. One torn slot is what a crash leaves; the
 // checkpoint it was to hold never left the process.
 func newestSlot(b []byte) (best slot, err error) {
 	if len(b) != 2*slotSize {
-		return best, fmt.Errorf("the file is %d bytes long, want %d", len(b), 2*slotSize)
+		return best, fmt.Errorf("the file is not %d bytes long", 2*slotSize)
 	}
 	zero, errZero := parseSlot(b[:slotSize])
 	one, errOne := parseSlot(b[slotSize:])
@@ -171,12 +170,4 @@ func (l *lock) close() error {
 		err = l.file.Close()
 	}
 	return errors.Join(err, l.held.Close())
-}
-
-// A claim is a checkpoint of ours that somebody holds: our data must lead to
-// it, or we would sign a second history.
-type claim struct {
-	holder     string // who, as an error says it
-	remedy     string // what to do if the data does not lead to it
-	checkpoint proof.Checkpoint
 }

@@ -24,7 +24,8 @@ type Log struct {
 	cache    *proof.Cache // over tree
 	blobs    blobs
 
-	applied  atomic.Uint64 // entries that are durable and that Apply has been told
+	told     atomic.Uint64 // entries that Apply has been told, or is just being told
+	applied  atomic.Uint64 // the same, once the batch they are in is through
 	cosigned atomic.Pointer[proof.Cosigned]
 	changed  bell   // rung when applied or cosigned changes
 	newest   []byte // note of applied's checkpoint; owned by the committer, read under mu

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"plastron/log/proof"
@@ -32,6 +34,11 @@ type Options struct {
 	// of it. What it is given is valid during the call only. An error poisons
 	// the log: the program cannot read what it has logged.
 	Apply func(Stored) error
+
+	// MaxUnwitnessed is how many entries may wait for the witnesses before
+	// Append refuses more with an [ErrQuorum]: without a quorum a log must not
+	// be grown, and each costs 32 bytes of memory. Default 131,072.
+	MaxUnwitnessed uint64
 
 	Segment int64            // size of a write-ahead segment in bytes; default 64 MiB
 	Now     func() time.Time // default time.Now
@@ -116,13 +123,17 @@ func (e *QuorumError) Error() string {
 
 func (e *QuorumError) Unwrap() []error { return []error{ErrQuorum, e.Err} }
 
+func within(dir, of string) bool {
+	return strings.HasPrefix(filepath.Clean(dir)+"/", filepath.Clean(of)+"/")
+}
+
 // defaults fills what was left out and refuses what cannot work.
 func (o *Options) defaults() error {
 	switch {
 	case o.Dir == "" || o.Lock == "":
 		return errors.New("a data directory and a lock directory are needed")
-	case o.Dir == o.Lock:
-		return errors.New("the lock directory must not be the data directory: whoever restored the data would restore the lock with it")
+	case within(o.Lock, o.Dir) || within(o.Dir, o.Lock):
+		return errors.New("neither of data and lock directory may be within the other: whoever restored the data would restore the lock with it")
 	case o.Signer == nil || o.Policy == nil:
 		return errors.New("a signer and a log policy are needed")
 	case o.Signer.VKey() != o.Policy.LogVKey():
@@ -132,6 +143,9 @@ func (o *Options) defaults() error {
 	}
 	if o.Segment == 0 {
 		o.Segment = 64 << 20
+	}
+	if o.MaxUnwitnessed == 0 {
+		o.MaxUnwitnessed = 1 << 17
 	}
 	if o.Apply == nil {
 		o.Apply = func(Stored) error { return nil }

@@ -31,7 +31,6 @@ type publisher struct {
 	due       chan struct{} // holds a token while there may be something to do
 	published atomic.Pointer[publication]
 	marked    uint64 // size up to which the files are durable
-	synced    time.Time
 
 	mu       sync.Mutex // guards both below
 	attached []byte     // lines by witnesses outside the quorum

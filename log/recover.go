@@ -15,10 +15,11 @@ import (
 // first entry on and finds where they end.
 type recovery struct {
 	*Log
-	locked   []byte  // the note in the lock; nil: there is no lock
-	lockSize uint64  // its size
-	markSize uint64  // size up to which the tiles are durable
-	claims   []claim // what the data must lead to; met ones are taken out
+	locked   []byte              // the note in the lock; nil: there is no lock
+	lockSize uint64              // its size
+	markSize uint64              // size up to which the tiles are durable
+	claims   []claim             // what the data must lead to; met ones are taken out
+	damaged  map[proof.Hash]bool // blobs that were stored and are not whole
 
 	count  uint64  // of segments
 	torn   *damage // what is behind the last record; nil: zeros
@@ -73,6 +74,9 @@ func (r *recovery) accept(rec *record) error {
 	if rec.start != r.tree.size() {
 		return fmt.Errorf("segment %d, byte %d: the record begins with entry %d, %d entries come before it", rec.segment, rec.offset, rec.start, r.tree.size())
 	}
+	if origin, _, _ := bytes.Cut(rec.checkpoint, []byte("\n")); string(origin) != r.o.Signer.Name() {
+		return fmt.Errorf("this is the data of log %q, the signer is of %q", origin, r.o.Signer.Name())
+	}
 	bad, err := r.spoilt(rec)
 	if err != nil {
 		return err
@@ -91,6 +95,7 @@ func (r *recovery) accept(rec *record) error {
 		return err
 	}
 	for i := range bad {
+		r.damaged[rec.blobs[i].hash] = true
 		r.o.Logger.Error("stored evidence is damaged", "sha256", rec.blobs[i].hash.String(), "segment", rec.segment)
 	}
 	r.blobs.add(rec, bad)
@@ -123,13 +128,8 @@ func (r *recovery) spoilt(rec *record) (map[int]bool, error) {
 // signed compares the record's checkpoint with the tree, and beyond the lock
 // verifies that we signed it.
 func (r *recovery) signed(rec *record, ahead bool) error {
-	origin := r.o.Signer.Name()
-	want := proof.Checkpoint{Origin: origin, Size: rec.end(), Root: r.tree.root()}
+	want := proof.Checkpoint{Origin: r.o.Signer.Name(), Size: rec.end(), Root: r.tree.root()}
 	if !bytes.HasPrefix(rec.checkpoint, []byte(want.Text()+"\n")) {
-		if !bytes.HasPrefix(rec.checkpoint, []byte(origin+"\n")) {
-			theirs, _, _ := bytes.Cut(rec.checkpoint, []byte("\n"))
-			return fmt.Errorf("this is the data of log %q, the signer is of %q", theirs, origin)
-		}
 		return fmt.Errorf("segment %d, byte %d: the checkpoint does not have the root of the entries up to %d: the segment was changed, bring back an unchanged copy", rec.segment, rec.offset, rec.end())
 	}
 	if ahead {
@@ -143,6 +143,11 @@ func (r *recovery) signed(rec *record, ahead bool) error {
 // project feeds what is derived from the entries.
 func (r *recovery) project(rec *record) error {
 	for _, e := range rec.entries {
+		for _, h := range e.Blobs {
+			if _, stored := r.blobs.find(h); !stored && !r.damaged[h] {
+				return fmt.Errorf("entry %d names blob %s, which was never stored: the segments were changed", e.Index, h)
+			}
+		}
 		for _, k := range e.Conditions.Spent {
 			if by, taken := r.spent[k]; taken {
 				return fmt.Errorf("entry %d spends key %s, which entry %d has spent: the segments were changed", e.Index, k, by)
@@ -245,6 +250,7 @@ func (r *recovery) mend() error {
 	}
 	r.sequenced = size
 	r.applied.Store(size)
+	r.told.Store(size)
 	r.publisher.marked = r.markSize
 	return r.republish()
 }

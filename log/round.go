@@ -129,17 +129,13 @@ func (l *Log) hold(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, roundTimeout)
 	defer cancel()
 	c, err := l.ask(ctx, r)
-	var ahead *witness.AheadError
 	switch {
-	case errors.As(err, &ahead):
-		l.poison(err)
-	case err != nil:
-		l.o.Logger.Warn("no quorum of witnesses", "size", size, "err", err)
-	default:
+	case err == nil:
 		l.release(c)
-		return nil
+	case l.life.Err() == nil: // else Close settles what is left
+		l.o.Logger.Warn("no quorum of witnesses", "size", size, "err", err)
+		l.settle(size, err)
 	}
-	l.settle(size, err)
 	return err
 }
 
@@ -256,35 +252,45 @@ func (l *Log) Recosign(ctx context.Context) error {
 func (l *Log) observe(ctx context.Context, c *witness.Client) {
 	defer l.following.Done()
 	var told uint64
+	failing := false
 	for {
 		changed := l.changed.next()
-		if cosigned := l.cosigned.Load(); cosigned != nil && cosigned.Checkpoint().Size > told {
-			line, err := c.Cosign(ctx, 0, l.consistency, cosigned.Note())
-			var ahead *witness.AheadError
-			switch {
-			case errors.As(err, &ahead):
-				l.poison(err)
-				return
-			case err != nil:
-				l.o.Logger.Warn("witness outside the quorum", "witness", c.Witness().Name, "err", err)
-			default:
-				told = cosigned.Checkpoint().Size
-				l.publisher.attach(told, line)
-			}
-			changed = nil
-		}
-		if changed == nil {
+		if l.covered() == told {
 			select {
-			case <-time.After(observeEvery):
-				continue
+			case <-changed:
 			case <-ctx.Done():
 				return
 			}
+			continue
+		}
+		size, err := l.tell(ctx, c)
+		var ahead *witness.AheadError
+		switch {
+		case errors.As(err, &ahead):
+			l.poison(err)
+			return
+		case err == nil:
+			told, failing = size, false
+		case !failing && ctx.Err() == nil:
+			failing = true
+			l.o.Logger.Warn("witness outside the quorum", "witness", c.Witness().Name, "err", err)
 		}
 		select {
-		case <-changed:
+		case <-time.After(observeEvery):
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// tell has a witness outside the quorum cosign the newest cosigned checkpoint.
+func (l *Log) tell(ctx context.Context, c *witness.Client) (size uint64, err error) {
+	cosigned := l.cosigned.Load()
+	line, err := c.Cosign(ctx, 0, l.consistency, cosigned.Note())
+	if err != nil {
+		return 0, err
+	}
+	size = cosigned.Checkpoint().Size
+	l.publisher.attach(size, line)
+	return size, nil
 }

@@ -233,6 +233,32 @@ func TestProofs(t *testing.T) {
 	}
 }
 
+// TestDamagedTile flips a byte of a tile that proofs are built from.
+func TestDamagedTile(t *testing.T) {
+	t.Parallel()
+	l := logtest.New(t)
+	grow(t, l, 600)
+	closeLog(t, l)
+	edit(t, filepath.Join(l.Options.Dir, "tiles/tile/0/000"), func(b []byte) []byte { b[100] ^= 1; return b })
+	l.Open(t)
+	if _, err := l.Receipt(t.Context(), 100); err == nil || !strings.Contains(err.Error(), "tile/0/000 on disk is damaged") {
+		t.Errorf("%v, want the damaged tile", err)
+	}
+	if _, err := l.Receipt(t.Context(), 300); err != nil {
+		t.Errorf("beside it: %v", err)
+	}
+	closeLog(t, l)
+	removeAll(t, filepath.Join(l.Options.Dir, "tiles"))
+	l.Open(t)
+	r, err := l.Receipt(t.Context(), 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Open(l.Policy); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestHandler(t *testing.T) {
 	t.Parallel()
 	l := logtest.New(t, logtest.Unwitnessed())

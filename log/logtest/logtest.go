@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"plastron/log"
 	"plastron/log/proof"
@@ -27,6 +28,7 @@ type setup struct {
 	origin    string
 	witnesses int
 	quorum    int
+	now       func() time.Time
 	changes   []func(*log.Options)
 }
 
@@ -41,6 +43,9 @@ func Witnesses(n, quorum int) Option {
 
 // Unwitnessed says quorum none.
 func Unwitnessed() Option { return Witnesses(0, 0) }
+
+// Clock is the time of the log and of its witnesses.
+func Clock(now func() time.Time) Option { return func(s *setup) { s.now = now } }
 
 // With changes the options before the log is opened.
 func With(change func(*log.Options)) Option {
@@ -63,16 +68,33 @@ type Witness struct {
 	URL  string
 	Dir  string // its state
 
-	server *witness.Server
-	down   atomic.Bool
+	server  *witness.Server
+	instead atomic.Pointer[http.Handler]
+}
+
+// Replace has h answer in the witness's place; nil puts the witness back.
+func (w *Witness) Replace(h http.Handler) {
+	if h == nil {
+		w.instead.Store(nil)
+		return
+	}
+	w.instead.Store(&h)
 }
 
 // Down stops the witness from answering, or lets it answer again.
-func (w *Witness) Down(down bool) { w.down.Store(down) }
+func (w *Witness) Down(down bool) {
+	if !down {
+		w.Replace(nil)
+		return
+	}
+	w.Replace(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		http.Error(rw, "down", http.StatusServiceUnavailable)
+	}))
+}
 
 func (w *Witness) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
-	if w.down.Load() {
-		http.Error(rw, "down", http.StatusServiceUnavailable)
+	if h := w.instead.Load(); h != nil {
+		(*h).ServeHTTP(rw, r)
 		return
 	}
 	w.server.Handler().ServeHTTP(rw, r)
@@ -87,13 +109,13 @@ func New(t testing.TB, options ...Option) *Log {
 	}
 	l := &Log{Signer: Signer(t, s.origin)}
 	for i := range s.witnesses {
-		l.Witnesses = append(l.Witnesses, newWitness(t, fmt.Sprintf("w%d", i+1), l.Signer))
+		l.Witnesses = append(l.Witnesses, newWitness(t, fmt.Sprintf("w%d", i+1), l.Signer, s.now))
 	}
 	l.Policy = Policy(t, l.Signer, s.quorum, l.Witnesses...)
 	dir := t.TempDir()
 	l.Options = log.Options{
 		Dir: filepath.Join(dir, "data"), Lock: filepath.Join(dir, "lock"), Segment: 1 << 20,
-		Signer: l.Signer, Policy: l.Policy, Logger: slog.New(slog.DiscardHandler),
+		Signer: l.Signer, Policy: l.Policy, Now: s.now, Logger: slog.New(slog.DiscardHandler),
 	}
 	for _, change := range s.changes {
 		change(&l.Options)
@@ -145,13 +167,14 @@ func Policy(t testing.TB, s *proof.Signer, quorum int, witnesses ...*Witness) *p
 	return p
 }
 
-func newWitness(t testing.TB, name string, of *proof.Signer) *Witness {
+func newWitness(t testing.TB, name string, of *proof.Signer, now func() time.Time) *Witness {
 	t.Helper()
 	w := &Witness{Name: name, Dir: t.TempDir()}
 	var err error
 	w.server, err = witness.NewServer(witness.Config{
 		Dir: w.Dir, Key: key(t), Name: name + ".example/witness",
 		Logs: []witness.LogKey{{Origin: of.Name(), VKey: of.VKey()}},
+		Now:  now,
 	})
 	if err != nil {
 		t.Fatal(err)
