@@ -68,11 +68,11 @@ func readSigner(c *x509.Certificate) (*signer, error) {
 	for _, u := range c.URIs {
 		names = append(names, u.String())
 	}
-	switch {
-	case isOtherName(c), len(c.DNSNames) > 0, len(c.IPAddresses) > 0:
+	if n := countNames(c); n != 1 {
+		return nil, fmt.Errorf("%d subject alternative names, want 1", n)
+	}
+	if len(names) != 1 || names[0] == "" {
 		return nil, errors.New("subject alternative name is neither a URI nor an e-mail address")
-	case len(names) != 1 || names[0] == "":
-		return nil, fmt.Errorf("%d subject alternative names, want 1", len(names))
 	}
 	x, err := certificate.ParseExtensions(c.Extensions)
 	if err != nil {
@@ -82,6 +82,29 @@ func readSigner(c *x509.Certificate) (*signer, error) {
 		return nil, err
 	}
 	return &signer{name: names[0], extensions: x}, nil
+}
+
+// countNames counts subject alternative names of every kind, also those that
+// crypto/x509 passes over beside one that it knows.
+func countNames(c *x509.Certificate) (n int) {
+	i := slices.IndexFunc(c.Extensions, func(e pkix.Extension) bool { return e.Id.Equal(oidSAN) })
+	if i < 0 {
+		return 0
+	}
+	var names cryptobyte.String
+	in := cryptobyte.String(c.Extensions[i].Value)
+	if !in.ReadASN1(&names, cbasn1.SEQUENCE) || !in.Empty() {
+		return 0
+	}
+	for !names.Empty() {
+		var name cryptobyte.String
+		var kind cbasn1.Tag
+		if !names.ReadAnyASN1(&name, &kind) {
+			return 0
+		}
+		n++
+	}
+	return n
 }
 
 // oneIssuer refuses a certificate without the issuer extension .8, and one whose

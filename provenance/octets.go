@@ -1,6 +1,7 @@
 package provenance
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json/jsontext"
 	"errors"
@@ -17,13 +18,10 @@ var errBase64 = errors.New("want padded standard base64 in its one spelling")
 
 func (o *octets) UnmarshalJSON(raw []byte) error {
 	text, err := jsontext.AppendUnquote(nil, raw)
-	if err != nil {
+	if err != nil || bytes.ContainsAny(text, "\r\n") { // which encoding/base64 skips
 		return errBase64
 	}
-	if strings.ContainsAny(string(text), "\r\n") { // which encoding/base64 skips
-		return errBase64
-	}
-	b, err := base64.StdEncoding.Strict().DecodeString(string(text))
+	b, err := base64.StdEncoding.Strict().AppendDecode(nil, text)
 	if err != nil {
 		return errBase64
 	}

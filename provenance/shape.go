@@ -121,12 +121,9 @@ type digestShape struct {
 }
 
 // parseShape reads the bundle's JSON once and checks all that needs no
-// cryptography. What it lets through has one certificate, one signature over an
+// cryptography; its caller has bounded its size. What it lets through has one certificate, one signature over an
 // in-toto payload, and proofs with checkpoints; it says nothing about truth.
 func parseShape(bundle []byte) (*shape, error) {
-	if len(bundle) > MaxBundle {
-		return nil, refuse(CodeMalformed, "bundle of %d bytes, want at most %d", len(bundle), MaxBundle)
-	}
 	var s shape
 	if err := json.Unmarshal(bundle, &s, json.RejectUnknownMembers(true)); err != nil {
 		return nil, refuse(CodeMalformed, "bundle: %w", err)
@@ -156,8 +153,6 @@ func (s *shape) envelope() error {
 		return refuse(CodeMalformed, "envelope has no payload")
 	case len(e.Signatures) != 1:
 		return refuse(CodeMalformed, "envelope has %d signatures, want exactly 1", len(e.Signatures))
-	case len(e.Signatures[0].Signature) == 0:
-		return refuse(CodeSignature, "signature is empty")
 	case e.Signatures[0].KeyID != "":
 		// Nothing signs a key id, and under a certificate nothing needs it.
 		return refuse(CodeMalformed, "signature has key id %.80q, want none beside a certificate", e.Signatures[0].KeyID)

@@ -154,7 +154,8 @@ func (t *trial) why(cause error, artifact Digest) error {
 	if err := t.diagnose(t.ev, len(t.ev.logged)); err != nil {
 		return err
 	}
-	if err := new(Build).state(t.ev.payload, artifact); err != nil {
+	b := &Build{signer: t.ev.who.name, extensions: t.ev.who.extensions}
+	if err := b.state(t.ev.payload, artifact); err != nil {
 		return err // sigstore-go missed the artifact among the subjects
 	}
 	return refuse(CodeMalformed, "%w", cause)

@@ -242,6 +242,37 @@ func TestRootsStayApart(t *testing.T) {
 	}
 }
 
+// A part of the root that was not trusted at the time of signing vouches for
+// nothing.
+func TestRootPeriods(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	signed := l.sign(t, text(slsaV1()))
+	past := time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)
+	future := time.Now().Add(time.Hour).UTC().Format(time.RFC3339)
+	for _, row := range []struct {
+		path string
+		want provenance.Code
+	}{
+		{"tlogs.0.publicKey.validFor", provenance.CodeTime},
+		{"ctlogs.0.publicKey.validFor", provenance.CodeCertificate},
+		{"certificateAuthorities.0.validFor", provenance.CodeCertificate},
+		{"timestampAuthorities.0.validFor", provenance.CodeTime},
+	} {
+		for end, at := range map[string]string{"start": future, "end": past} {
+			root := tree(string(l.TrustedRoot()))
+			put(root, append(strings.Split(row.path, "."), end), at)
+			v, err := provenance.New([]provenance.Root{{Name: "local", TrustedRoot: text(root)}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := v.Verify(t.Context(), signed, shop); err == nil || codeOf(t, err) != row.want {
+				t.Errorf("%s.%s: %v, want %s", row.path, end, err, row.want)
+			}
+		}
+	}
+}
+
 // splice takes one member of b into a.
 func splice(t testing.TB, a, b []byte, member string) []byte {
 	t.Helper()
@@ -291,9 +322,12 @@ func TestZeroValues(t *testing.T) {
 		if _, err := v.Verify(t.Context(), text, d); codeOf(t, err) != provenance.CodeSubject {
 			t.Errorf("%s digest: %v", name, err)
 		}
-		if _, err := provenance.ParseDigest(d.String()); err == nil {
+		if got, err := provenance.ParseDigest(d.String()); err == nil || got != (provenance.Digest{}) {
 			t.Errorf("%s digest is read back", name)
 		}
+	}
+	if s := (provenance.Digest{}).String(); s != "" {
+		t.Errorf("the zero digest is %q", s)
 	}
 	for _, zero := range []*provenance.Verifier{nil, {}} {
 		if _, err := zero.Verify(t.Context(), text, artifact); codeOf(t, err) != provenance.CodeLog {
