@@ -47,9 +47,6 @@ type Evidence struct {
 	Data []byte // JSON, in the format that the kind's package documents
 }
 
-// MaxEvidence is the longest evidence data, in bytes, that any verifier reads.
-const MaxEvidence = 1 << 20
-
 // Bind returns the value that ties evidence to a beacon and to the key that the
 // SVID will certify, given as its DER SubjectPublicKeyInfo.
 func Bind(beacon [32]byte, spki []byte) [32]byte {

@@ -68,14 +68,7 @@ func (d *Device) quote(bind [32]byte, set pcrSet) (attest, sig []byte, err error
 // covers reports whether the values that were read are those that were quoted.
 func (d *Device) covers(attest []byte, values [][sha256.Size]byte) bool {
 	a, err := parseAttest(attest)
-	if err != nil {
-		return false
-	}
-	h := d.ak.public.hash.New()
-	for _, v := range values {
-		h.Write(v[:])
-	}
-	return bytes.Equal(a.pcrDigest, h.Sum(nil))
+	return err == nil && bytes.Equal(a.pcrDigest, digestOf(d.ak.public.hash, values))
 }
 
 func readPCRs(t transport.TPM, set pcrSet) ([][sha256.Size]byte, error) {

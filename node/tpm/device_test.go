@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"encoding/json/v2"
 	"errors"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -249,5 +251,48 @@ func TestNewDeviceRefusesBrokenTPM(t *testing.T) {
 		if _, err := tpm.NewDevice(answer, tpm.ECDSA); err == nil {
 			t.Errorf("%s: taken", name)
 		}
+	}
+}
+
+// A TPM behind a socket that lies about lengths, or hangs up, is refused, and is
+// not asked again on the same connection.
+func TestOpenRefusesBrokenStream(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string][]byte{
+		"hangs up":            nil,
+		"half a header":       {0x80, 0x01, 0, 0},
+		"response of 4 GiB":   {0x80, 0x01, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0},
+		"response of 4,097":   {0x80, 0x01, 0, 0, 0x10, 0x01, 0, 0, 0, 0},
+		"response of 9 bytes": {0x80, 0x01, 0, 0, 0, 9, 0, 0, 0, 0},
+		"response cut short":  {0x80, 0x01, 0, 0, 0, 12, 0, 0, 0, 0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			asked := make(chan int)
+			go func() { // ends when the client hangs up
+				c, err := l.Accept()
+				if err != nil {
+					asked <- -1
+					return
+				}
+				c.Read(make([]byte, 4096))
+				c.Write(answer)
+				c.(*net.TCPConn).CloseWrite()
+				n, _ := io.Copy(io.Discard, c)
+				c.Close()
+				asked <- int(n)
+			}()
+			if _, err := tpm.Open("tcp:" + l.Addr().String()); err == nil {
+				t.Error("taken")
+			}
+			if n := <-asked; n != 0 {
+				t.Errorf("%d bytes more were sent, want none", n)
+			}
+			l.Close()
+		})
 	}
 }

@@ -23,7 +23,7 @@
 // field (u16+ is a u16 length and as many bytes):
 //
 //	TPMT_PUBLIC     type u16 | nameAlg u16 | attributes u32 | authPolicy u16+ | symmetric | scheme | key
-//	  symmetric     0010, or algorithm u16, bits u16, mode u16
+//	  symmetric     0010, or 0006 (AES), bits u16 (0080 or 0100), 0043 (CFB)
 //	  scheme        0010, or 0014 (RSASSA), 0016 (RSAPSS), 0018 (ECDSA) and its hash u16
 //	  RSA, 0001     bits u16 | exponent u32 (0 is 65537) | modulus u16+
 //	  ECC, 0023     curve u16 (0003 P-256, 0004 P-384) | 0010 | x u16+ | y u16+

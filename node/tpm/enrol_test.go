@@ -75,6 +75,9 @@ func TestEnrolRequestRefused(t *testing.T) {
 		{"EK that is not restricted", member("ek_public", func(b []byte) []byte { b[5] &^= 1; return b }), node.BadAnchor, "EK attributes"},
 		{"EK that signs", member("ek_public", func(b []byte) []byte { b[5] |= 4; return b }), node.BadAnchor, "EK attributes"},
 		{"EK that is not fixed to its TPM", member("ek_public", func(b []byte) []byte { b[7] &^= 2; return b }), node.BadAnchor, "EK attributes"},
+		{"EK without a symmetric algorithm", member("ek_public", splice(42, 6, 0, 0x10)), node.BadAnchor, "not a storage key"},
+		{"EK with a scheme", member("ek_public", splice(48, 2, 0, 0x18, 0, 0x0b)), node.BadAnchor, "not a storage key"},
+		{"AK with a symmetric algorithm", member("ak_public", splice(10, 2, 0, 6, 0, 128, 0, 0x43)), node.BadAnchor, "AK has a symmetric algorithm"},
 		{"EK with a trailing byte", member("ek_public", func(b []byte) []byte { return append(b, 0) }), node.Malformed, "after the public area"},
 		{"EK named by SHA-1", member("ek_public", func(b []byte) []byte { b[3] = 4; return b }), node.Malformed, "hash algorithm 0x0004"},
 		{"EK cut short", member("ek_public", func(b []byte) []byte { return b[:len(b)-1] }), node.Malformed, "ek_public"},
@@ -224,6 +227,8 @@ func TestEKCertificateForms(t *testing.T) {
 		"wrapper's length zero":      append([]byte{0x10, 0x01, 0, 0, 0}, wrapped[5:]...),
 		"wrapper of a partial":       append([]byte{0x10, 0x01, 1}, wrapped[3:]...),
 		"wrapper without second tag": append(bytes.Clone(wrapped[:5]), wrapped[7:]...),
+		"wrapper's second tag 1102":  splice(5, 1, 0x11)(wrapped),
+		"wrapper's second tag 1003":  splice(6, 1, 0x03)(wrapped),
 		"padded with a mixture":      append(pad(der, 0), 0xff),
 		"two certificates":           append(bytes.Clone(der), der...),
 		"a public key":               wrapped[200:],
@@ -245,19 +250,19 @@ func TestEKCertificateOAEP(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rsaEncryption := []byte{0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01}
-	relabelled := bytes.Replace(soft.EKCertificate(), rsaEncryption, append(rsaEncryption[:10:10], 0x07), 1)
-	c, err := tpm.ParseEKCertificate(relabelled)
-	if err != nil {
-		t.Fatal(err)
-	}
 	root, key := newRoot(t)
-	relabelled = resign(t, c, key)
-	soft.WriteNV(0x01c00002, relabelled)
+	label := func(last byte) []byte {
+		rsaEncryption := []byte{0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01}
+		return resign(t, bytes.Replace(soft.EKCertificate(), rsaEncryption, append(rsaEncryption[:10:10], last), 1), key)
+	}
+	oaep, pss := label(0x07), label(0x0a)
+	soft.WriteNV(0x01c00002, oaep)
 	d := open(t, soft, tpm.ECDSA)
 	bind := [32]byte{1}
-	v := verifier(t, tpm.Config{EKRoots: []*x509.Certificate{root}}, relabelled)
+	v := verifier(t, tpm.Config{EKRoots: []*x509.Certificate{root}}, oaep, pss)
 	enrol(t, v, d, bind)
+	_, err = v.Challenge(t.Context(), message(t, request(t, d), "ek_certificate", func([]byte) []byte { return pss }), bind, time.Now())
+	wants(t, err, node.BadAnchor, "want RSA or ECC")
 
 	other, err := tpmtest.New(tpmtest.Options{CA: ca})
 	if err != nil {
@@ -293,8 +298,12 @@ func newRoot(t *testing.T) (*x509.Certificate, *rsa.PrivateKey) {
 }
 
 // resign signs a certificate's contents again, under sha256WithRSAEncryption.
-func resign(t *testing.T, c *x509.Certificate, key *rsa.PrivateKey) []byte {
+func resign(t *testing.T, der []byte, key *rsa.PrivateKey) []byte {
 	t.Helper()
+	c, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
 	ecdsaWithSHA256, _ := asn1.Marshal(pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 2}})
 	algorithm := pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 11}, Parameters: asn1.NullRawValue}
 	rsaWithSHA256, err := asn1.Marshal(algorithm)
@@ -326,6 +335,41 @@ func resign(t *testing.T, c *x509.Certificate, key *rsa.PrivateKey) []byte {
 		t.Fatal(err)
 	}
 	return out
+}
+
+// Two roots of one name and key, one of them believed less: which of them issued
+// the EK's certificate cannot be told, so only the weaker floor is certain.
+func TestWeakerOfTwoRoots(t *testing.T) {
+	t.Parallel()
+	strong, key := newRoot(t)
+	again := *strong
+	again.SerialNumber = big.NewInt(2)
+	der, err := x509.CreateCertificate(rand.Reader, &again, &again, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	weak, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	soft := newTPM(t, try(tpmtest.NewCA("Demo TPM vendor")))
+	certificate := resign(t, soft.EKCertificate(), key)
+	soft.WriteNV(0x01c0000a, certificate)
+	d := open(t, soft, tpm.ECDSA)
+	bind := [32]byte{1}
+	for _, c := range []tpm.Config{
+		{EKRoots: []*x509.Certificate{strong}, InsecureSoftwareEKRoots: []*x509.Certificate{weak}},
+		{EKRoots: []*x509.Certificate{weak}, InsecureSoftwareEKRoots: []*x509.Certificate{strong}},
+	} {
+		v := verifier(t, c, certificate)
+		h, err := v.Verify(t.Context(), try(d.Quote(bind, nil)), bind, enrol(t, v, d, bind), time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h.Floor() != node.Human || h.Insecure() == nil {
+			t.Errorf("floor %s, insecure %v, want human", h.Floor(), h.Insecure())
+		}
+	}
 }
 
 func TestAnswerRefused(t *testing.T) {

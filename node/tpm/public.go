@@ -44,7 +44,7 @@ type public struct {
 	raw        []byte
 	name       []byte // nameAlg || digest of raw under it: what the TPM calls the key
 	attributes uint32
-	symmetric  tpm2.TPMAlgID // TPM_ALG_NULL for a signing key
+	storage    bool          // it has a symmetric algorithm, to protect structures with
 	scheme     tpm2.TPMAlgID // TPM_ALG_NULL: not fixed
 	hash       crypto.Hash   // the scheme's; 0 for none
 	key        crypto.PublicKey
@@ -83,7 +83,7 @@ func parsePublic(b []byte) (*public, error) {
 
 func (p *public) readKey(s *cryptobyte.String, kind tpm2.TPMAlgID) error {
 	if !p.readSymmetric(s) || !p.readScheme(s) {
-		return errors.New("unreadable symmetric algorithm or scheme")
+		return errors.New("symmetric algorithm or scheme is none that an EK or AK has")
 	}
 	switch kind {
 	case tpm2.TPMAlgRSA:
@@ -94,14 +94,20 @@ func (p *public) readKey(s *cryptobyte.String, kind tpm2.TPMAlgID) error {
 	return fmt.Errorf("key type %#04x, want RSA or ECC", uint16(kind))
 }
 
-// readSymmetric reads a TPMT_SYM_DEF_OBJECT.
+// readSymmetric reads a TPMT_SYM_DEF_OBJECT: none, or AES in CFB mode as a storage
+// key protects structures with.
 func (p *public) readSymmetric(s *cryptobyte.String) bool {
 	var alg, bits, mode uint16
 	if !s.ReadUint16(&alg) {
 		return false
 	}
-	p.symmetric = tpm2.TPMAlgID(alg)
-	return p.symmetric == tpm2.TPMAlgNull || s.ReadUint16(&bits) && s.ReadUint16(&mode)
+	if tpm2.TPMAlgID(alg) == tpm2.TPMAlgNull {
+		return true
+	}
+	p.storage = true
+	return tpm2.TPMAlgID(alg) == tpm2.TPMAlgAES &&
+		s.ReadUint16(&bits) && (bits == 128 || bits == 256) &&
+		s.ReadUint16(&mode) && tpm2.TPMAlgID(mode) == tpm2.TPMAlgCFB
 }
 
 // readScheme reads a TPMT_RSA_SCHEME or TPMT_ECC_SCHEME of those that an EK or
@@ -184,8 +190,8 @@ func (p *public) checkEK() error {
 	if p.attributes&residentMask != ekAttributes {
 		return fmt.Errorf("EK attributes %#08x: want fixedTPM, fixedParent, sensitiveDataOrigin, restricted and decrypt, not sign", p.attributes)
 	}
-	if p.symmetric == tpm2.TPMAlgNull || p.scheme != tpm2.TPMAlgNull {
-		return errors.New("EK is not a storage key: want a symmetric algorithm and no scheme")
+	if !p.storage || p.scheme != tpm2.TPMAlgNull {
+		return errors.New("EK is not a storage key: want AES and no scheme")
 	}
 	return nil
 }
@@ -198,7 +204,7 @@ func (p *public) checkAK() error {
 	if p.attributes&residentMask != akAttributes {
 		return fmt.Errorf("AK attributes %#08x: want fixedTPM, fixedParent, sensitiveDataOrigin, restricted and sign, not decrypt", p.attributes)
 	}
-	if p.symmetric != tpm2.TPMAlgNull {
+	if p.storage {
 		return errors.New("AK has a symmetric algorithm")
 	}
 	switch p.key.(type) {

@@ -18,9 +18,6 @@ import (
 // PCRs with a SHA-512 name takes 260.
 const maxAttest = 1024
 
-// maxBanks is how many selections a TPML_PCR_SELECTION may hold (HASH_COUNT).
-const maxBanks = 16
-
 // An attested is a TPMS_ATTEST of type quote (Part 2, 10.12.12), as it reads; see
 // check for what it must say.
 type attested struct {
@@ -72,7 +69,7 @@ func parseAttest(b []byte) (*attested, error) {
 
 func (a *attested) readSelections(s *cryptobyte.String) bool {
 	var n uint32
-	if !s.ReadUint32(&n) || n > maxBanks {
+	if !s.ReadUint32(&n) {
 		return false
 	}
 	for range n {
@@ -87,30 +84,39 @@ func (a *attested) readSelections(s *cryptobyte.String) bool {
 }
 
 // check holds a quote against the bind of its request and against the registers
-// that the gate is configured to want, whose values are those claimed. The
+// that the gate is configured to want, and returns their values, ascending. The
 // digest is by the hash of the signing scheme, not of the bank.
-func (a *attested) check(bind [32]byte, want pcrSet, h crypto.Hash, values [][sha256.Size]byte) error {
+func (a *attested) check(bind [32]byte, want pcrSet, h crypto.Hash, sent map[string]string) ([][sha256.Size]byte, error) {
 	if subtle.ConstantTimeCompare(a.extraData, bind[:]) != 1 {
-		return refuse(node.BadBinding, "quote is over %x, want %x: another beacon or another SVID key", trim(a.extraData), bind)
+		return nil, refuse(node.BadBinding, "quote is over %x, want %x: another beacon or another SVID key", trim(a.extraData), bind)
 	}
 	if len(a.selections) != 1 {
-		return refuse(node.Measurement, "quote of %d banks, want one", len(a.selections))
+		return nil, refuse(node.Measurement, "quote of %d banks, want one", len(a.selections))
 	}
 	s := a.selections[0]
 	if s.bank != tpm2.TPMAlgSHA256 {
-		return refuse(node.Measurement, "quote of bank %#04x, want SHA-256", uint16(s.bank))
+		return nil, refuse(node.Measurement, "quote of bank %#04x, want SHA-256", uint16(s.bank))
 	}
 	if w := want.bitmap(); !bytes.Equal(s.bitmap, w[:]) {
-		return refuse(node.Measurement, "quote selects PCRs %x, want %x: exactly %v", trim(s.bitmap), w, want)
+		return nil, refuse(node.Measurement, "quote selects PCRs %x, want %x: exactly %v", trim(s.bitmap), w, want)
 	}
+	values, err := want.values(sent)
+	if err != nil {
+		return nil, refuse(node.Measurement, "%w", err)
+	}
+	if !bytes.Equal(a.pcrDigest, digestOf(h, values)) {
+		return nil, refuse(node.Measurement, "the PCR values sent are not those that were quoted")
+	}
+	return values, nil
+}
+
+// digestOf is what a quote says of registers: one hash over their values.
+func digestOf(h crypto.Hash, values [][sha256.Size]byte) []byte {
 	d := h.New()
 	for _, v := range values {
 		d.Write(v[:])
 	}
-	if subtle.ConstantTimeCompare(a.pcrDigest, d.Sum(nil)) != 1 {
-		return refuse(node.Measurement, "the PCR values sent are not those that were quoted")
-	}
-	return nil
+	return d.Sum(nil)
 }
 
 // trim bounds what a message repeats of a stranger's bytes.

@@ -50,7 +50,7 @@ func newRoots(c Config) (*roots, error) {
 
 func (r *roots) add(c *x509.Certificate, floor node.Floor) error {
 	hash := sha256.Sum256(c.Raw)
-	if !c.BasicConstraintsValid || !c.IsCA {
+	if !c.IsCA {
 		return fmt.Errorf("EK root %q is not a CA certificate", c.Subject)
 	}
 	if _, ok := r.known[hash]; ok {

@@ -51,34 +51,44 @@ func dialRaw(address string) (io.ReadWriteCloser, error) {
 	return os.OpenFile(address, os.O_RDWR, 0)
 }
 
-// Send sends a command and returns the TPM's response.
+// Send sends a command and returns the TPM's response. After an error nothing
+// more is sent: a response that comes late would be taken for the next one's.
 func (s *stream) Send(command []byte) ([]byte, error) {
+	response, err := s.exchange(command)
+	if err != nil {
+		s.rwc.Close()
+		return nil, fmt.Errorf("TPM command: %w", err)
+	}
+	return response, nil
+}
+
+func (s *stream) exchange(command []byte) ([]byte, error) {
 	if c, ok := s.rwc.(net.Conn); ok {
 		if err := c.SetDeadline(time.Now().Add(commandTimeout)); err != nil {
 			return nil, err
 		}
 	}
 	if _, err := s.rwc.Write(command); err != nil {
-		return nil, fmt.Errorf("TPM command: %w", err)
+		return nil, err
 	}
 	return readFrame(s.in)
 }
 
 func (s *stream) Close() error { return s.rwc.Close() }
 
-// readFrame reads one TPM command or response.
+// readFrame reads one response.
 func readFrame(r io.Reader) ([]byte, error) {
 	var header [10]byte
 	if _, err := io.ReadFull(r, header[:]); err != nil {
-		return nil, fmt.Errorf("TPM frame: %w", err)
+		return nil, fmt.Errorf("read response: %w", err)
 	}
 	n := binary.BigEndian.Uint32(header[2:])
 	if n < uint32(len(header)) || n > maxFrame {
-		return nil, fmt.Errorf("TPM frame of %d bytes, want %d to %d", n, len(header), maxFrame)
+		return nil, fmt.Errorf("response of %d bytes, want %d to %d", n, len(header), maxFrame)
 	}
 	frame := append(make([]byte, 0, n), header[:]...)[:n]
 	if _, err := io.ReadFull(r, frame[len(header):]); err != nil {
-		return nil, fmt.Errorf("TPM frame: %w", err)
+		return nil, fmt.Errorf("read response: %w", err)
 	}
 	return frame, nil
 }

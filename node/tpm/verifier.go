@@ -104,11 +104,8 @@ func (v *Verifier) Verify(_ context.Context, ev node.Evidence, bind [32]byte, e 
 	if err != nil {
 		return nil, refuse(node.Malformed, "%w", err)
 	}
-	values, err := v.pcrs.values(sent.PCRs)
+	values, err := quote.check(bind, v.pcrs, sig.hash, sent.PCRs)
 	if err != nil {
-		return nil, refuse(node.Measurement, "%w", err)
-	}
-	if err := quote.check(bind, v.pcrs, sig.hash, values); err != nil {
 		return nil, err
 	}
 	return host.New(host.Result{

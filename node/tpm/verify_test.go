@@ -356,6 +356,8 @@ func TestEnrolmentRefused(t *testing.T) {
 		{"without a root", s.verifier, with(func(e *node.Enrolment) {
 			e.Data = []byte(strings.Replace(string(e.Data), `"root":"sha256:`, `"root":"`+strings.Repeat("0", 64), 1))
 		}), node.BadAnchor, "not configured any more"},
+		{"EK in capitals", s.verifier, with(func(e *node.Enrolment) { e.Data = capitals(e.Data, `"ek":"sha256:`) }), node.NotEnrolled, "not in the inventory"},
+		{"root in capitals", s.verifier, with(func(e *node.Enrolment) { e.Data = capitals(e.Data, `"root":"sha256:`) }), node.BadAnchor, "not configured any more"},
 		{"EK is not in the inventory any more", verifier(t, s.config), s.enrolment, node.NotEnrolled, "not in the inventory"},
 		{"root is not configured any more", verifier(t, other.config, s.soft.EKCertificate()), s.enrolment, node.BadAnchor, "not configured any more"},
 	} {
@@ -500,6 +502,64 @@ func TestNewRefuses(t *testing.T) {
 	}
 	if _, err := tpm.New(good); err != nil {
 		t.Error(err)
+	}
+}
+
+// capitals spells the 64 characters after a prefix so.
+func capitals(data []byte, prefix string) []byte {
+	before, after, _ := strings.Cut(string(data), prefix)
+	return []byte(before + prefix + strings.ToUpper(after[:64]) + after[64:])
+}
+
+// Keys as TPMs describe them: each field of a TPMT_PUBLIC has its range.
+func TestPublicAreas(t *testing.T) {
+	t.Parallel()
+	soft := newTPM(t, try(tpmtest.NewCA("vendor")))
+	v := verifier(t, tpm.Config{EKRoots: []*certificate{try(tpmtest.NewCA("vendor")).Certificate()}})
+	// Offsets in the public area of an AK: symmetric 10, scheme 12, hash 14, then
+	// RSA's bits 16, exponent 18, modulus 22, or the curve 16, kdf 18, x 20, y 54.
+	for _, tt := range []struct {
+		kind tpm.AK
+		name string
+		edit func([]byte) []byte
+		says string // "" for an area that is read
+	}{
+		{tpm.ECDSA, "ECC as it is", splice(0, 0), ""},
+		{tpm.ECDSA, "type keyed hash", set(1, 0x08), "key type 0x0008"},
+		{tpm.ECDSA, "named by SHA-384", set(3, 0x0c), ""},
+		{tpm.ECDSA, "named by nothing", set(3, 0x10), "hash algorithm 0x0010"},
+		{tpm.ECDSA, "symmetric AES-128-CFB", splice(10, 2, 0, 6, 0, 128, 0, 0x43), ""},
+		{tpm.ECDSA, "symmetric AES-77-CFB", splice(10, 2, 0, 6, 0, 77, 0, 0x43), "symmetric algorithm"},
+		{tpm.ECDSA, "symmetric AES-128-CBC", splice(10, 2, 0, 6, 0, 128, 0, 0x42), "symmetric algorithm"},
+		{tpm.ECDSA, "symmetric Camellia", splice(10, 2, 0, 0x26, 0, 128, 0, 0x43), "symmetric algorithm"},
+		{tpm.ECDSA, "scheme ECDAA", set(13, 0x1a), "scheme"},
+		{tpm.ECDSA, "scheme's hash SHA-1", set(15, 0x04), "scheme"},
+		{tpm.ECDSA, "curve P-224", set(17, 0x02), "curve 0x0002"},
+		{tpm.ECDSA, "curve P-384 with a point of P-256", set(17, 0x04), "not on curve"},
+		{tpm.ECDSA, "key derivation", splice(18, 2, 0, 0x20, 0, 0x0b), "key derivation 0x0020"},
+		{tpm.ECDSA, "x of 33 bytes", splice(20, 2, 0, 33, 0), "coordinates of 33 and 32"},
+		{tpm.ECDSA, "y of 33 bytes", splice(54, 2, 0, 33, 0), "coordinates of 32 and 33"},
+		{tpm.ECDSA, "point at infinity", splice(22, 66, append(make([]byte, 32), append([]byte{0, 32}, make([]byte, 32)...)...)...), "not on curve"},
+		{tpm.RSASSA, "RSA as it is", splice(0, 0), ""},
+		{tpm.RSASSA, "exponent written out", splice(18, 4, 0, 1, 0, 1), ""},
+		{tpm.RSASSA, "exponent 3", splice(18, 4, 0, 0, 0, 3), "exponent 3"},
+		{tpm.RSASSA, "exponent 1", splice(18, 4, 0, 0, 0, 1), "exponent 1"},
+		{tpm.RSASSA, "1024 bits", splice(16, 2, 4, 0), "1024 bits"},
+		{tpm.RSASSA, "3072 bits and a modulus of 2048", splice(16, 2, 12, 0), "not an odd number of 3072 bits"},
+		{tpm.RSASSA, "16384 bits", splice(16, 2, 0x40, 0), "16384 bits"},
+		{tpm.RSASSA, "modulus of 255 bytes", splice(22, 3, 0, 255), "not an odd number"},
+		{tpm.RSASSA, "modulus begins with zero", set(24, 0), "not an odd number"},
+		{tpm.RSASSA, "modulus is even", func(a []byte) []byte { a[len(a)-1] &^= 1; return a }, "not an odd number"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			e := evidence{AKPublic: tt.edit(part(t, request(t, open(t, soft, tt.kind)), "ak_public"))}
+			_, err := v.EnrolmentKey(e.sealed(t))
+			if tt.says != "" {
+				wants(t, err, node.Malformed, tt.says)
+			} else if err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 

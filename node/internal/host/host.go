@@ -9,6 +9,7 @@
 package host
 
 import (
+	"bytes"
 	"maps"
 	"slices"
 	"time"
@@ -17,23 +18,21 @@ import (
 // A Floor is what a chain of trust ends at.
 type Floor string
 
-// The floors: a vendor of chips; an organisation that answers for its machines;
-// a person.
+// The floors.
 const (
-	Hardware    Floor = "hardware"
-	Institution Floor = "institution"
-	Human       Floor = "human"
+	Hardware    Floor = "hardware"    // a maker of chips
+	Institution Floor = "institution" // an organisation that answers for its machines
+	Human       Floor = "human"       // a person
 )
 
 // A Binding says what ties evidence to the request it came with.
 type Binding string
 
-// The bindings: the evidence signs the request's bind; its audience carries the
-// bind; nothing does, and the evidence is whoever's holds it.
+// The bindings.
 const (
-	Key      Binding = "key"
-	Audience Binding = "audience"
-	None     Binding = "none"
+	Key      Binding = "key"      // the node's key signed the request's bind
+	Audience Binding = "audience" // the audience of a signed token carries it
+	None     Binding = "none"     // nothing does: it is anybody's who holds it
 )
 
 // An Anchor is where a chain of trust ends.
@@ -50,22 +49,20 @@ type SpentKey struct {
 	M      []byte
 }
 
-// A Result is what a verifier hands over to become a [Host].
+// A Result is what a verifier hands over to become a [Host], whose methods of
+// the same names say what each field is.
 type Result struct {
-	Name      string            // the node source's, in the gate's configuration
-	Kind      string            // "tpm", "join-token"
-	ID        string            // stable for the node: kind ":" the kind's own name for it
-	Floor     Floor             //
-	Bound     Binding           //
-	Anchors   []Anchor          //
-	Facts     map[string]string // by names that the kind's package documents
-	Time      time.Time         // when the evidence was made, as well as the verifier can tell
-	Digest    [32]byte          // SHA-256 of the evidence's data
-	Spent     []SpentKey        //
-	Artifacts []string          // "sha256:" hex of programs that the evidence proves ran
-	Insecure  []string          // weakened checks that the result rests on
-	SPIFFEID  string            // the only SPIFFE ID it may lead to; "" for any
-	Rule      string            // the only rule it may be used under; "" for any
+	Name, Kind, ID string
+	Floor          Floor
+	Bound          Binding
+	Anchors        []Anchor
+	Facts          map[string]string
+	Time           time.Time
+	Digest         [32]byte
+	Spent          []SpentKey
+	Artifacts      []string
+	Insecure       []string
+	SPIFFEID, Rule string
 }
 
 // A Host is a verified node. Only a verifier makes one, and its methods are all
@@ -124,7 +121,13 @@ func (h *Host) Time() time.Time { return h.made().Time }
 func (h *Host) Digest() [32]byte { return h.made().Digest }
 
 // Spent is what the evidence uses up, so that it is taken once.
-func (h *Host) Spent() []SpentKey { return slices.Clone(h.made().Spent) }
+func (h *Host) Spent() []SpentKey {
+	out := slices.Clone(h.made().Spent)
+	for i, s := range out {
+		out[i].Anchor, out[i].M = bytes.Clone(s.Anchor), bytes.Clone(s.M)
+	}
+	return out
+}
 
 // Artifacts are the digests, "sha256:" and hex, of programs that the evidence
 // proves ran on the node.
