@@ -4,13 +4,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
-	"errors"
 	"time"
 
 	"plastron/gate/policy"
 	"plastron/log/proof"
 	"plastron/node"
-	"plastron/oidc"
 	"plastron/provenance"
 )
 
@@ -29,6 +27,7 @@ type Request struct {
 	CSR      []byte          // DER PKCS #10; only its public key is used
 	Beacon   []byte          // the note that Beacon returned, at most MaxBeaconAge ago
 	Token    string          // JWS compact; "" where a rule asks for none
+	Renewal  *Renewal        // an SVID in place of the token; nil for none
 	Bundle   []byte          // Sigstore bundle, JSON; nil where a rule asks for none
 	Artifact string          // "sha256:…" or "sha512:…"; needed with a bundle
 	Evidence []node.Evidence // over the bind of this request; at most one
@@ -43,7 +42,7 @@ type facts struct {
 	bind   [32]byte
 	now    time.Time
 
-	who   *oidc.Identity    // nil: no token
+	who   *requester        // nil: neither token nor SVID
 	what  *provenance.Build // nil: no bundle
 	where *node.Host        // nil: no node evidence
 
@@ -62,10 +61,10 @@ func (g *Gate) appraise(ctx context.Context, req *Request) (*facts, func(), erro
 		return nil, nil, err
 	}
 	f.bind = node.Bind(beacon, f.spki)
-	if err := g.appraiseToken(ctx, f, req.Token); err != nil {
+	if err := g.appraiseWho(ctx, f, req); err != nil {
 		return nil, nil, err
 	}
-	leave, err := g.limits.enter(owner(f.who))
+	leave, err := g.limits.enter(owner(f.tokenFacts()))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -95,25 +94,6 @@ func (f *facts) readCSR(der []byte) error {
 		return refuse(KeyRefused, "CSR is not signed by its own key: %w", err)
 	}
 	f.spki, f.public, f.key = csr.RawSubjectPublicKeyInfo, csr.PublicKey, sha256.Sum256(csr.RawSubjectPublicKeyInfo)
-	return nil
-}
-
-func (g *Gate) appraiseToken(ctx context.Context, f *facts, token string) (err error) {
-	if len(token) > maxToken {
-		return &oidc.Error{Code: "oidc_malformed", Err: errors.New("token is longer than 16 KiB")}
-	}
-	if token != "" {
-		if f.who, err = g.c.Tokens.Verify(ctx, token, f.bind, f.now); err != nil {
-			return err
-		}
-	}
-	p, err := g.loaded(g.state.look(nil).policy)
-	if err != nil {
-		return err
-	}
-	if r := p.TokenMatches(tokenFacts(f.who)); r != nil {
-		return fromPolicy(r)
-	}
 	return nil
 }
 
@@ -177,18 +157,4 @@ func (g *Gate) verifyNode(ctx context.Context, ev node.Evidence, bind [32]byte, 
 		last = err
 	}
 	return nil, last
-}
-
-// owner is whom a request counts against: the issuer and the owner that it
-// speaks for; requests without a token count together.
-func owner(who *oidc.Identity) string {
-	if who == nil {
-		return ""
-	}
-	for _, claim := range []string{"repository_owner_id", "namespace_id", "kubernetes.io.namespace"} {
-		if v, ok := who.Claim(claim); ok {
-			return who.URL() + " " + v
-		}
-	}
-	return who.URL() + " " + who.Subject()
 }

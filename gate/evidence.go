@@ -13,12 +13,13 @@ import (
 
 // Kinds of what the log stores beside its entries, as records name them.
 const (
-	KindToken  = "token"
-	KindJWK    = "jwk"
-	KindBundle = "bundle"
-	KindNode   = "node"
-	KindBeacon = "beacon"
-	KindCSR    = "csr"
+	KindToken   = "token"
+	KindJWK     = "jwk"
+	KindBundle  = "bundle"
+	KindNode    = "node"
+	KindBeacon  = "beacon"
+	KindCSR     = "csr"
+	KindRenewal = "renewal"
 )
 
 // Record returns the decision record with a hash; fs.ErrNotExist where the log
@@ -69,6 +70,8 @@ func (g *Gate) kindOf(b []byte) string {
 	switch {
 	case strings.HasPrefix(string(members["mediaType"]), `"application/vnd.dev.sigstore.bundle`):
 		return KindBundle
+	case members["svid"] != nil && members["signature"] != nil && len(members) == 2:
+		return KindRenewal
 	case members["kty"] != nil:
 		return KindJWK
 	case members["kind"] != nil && members["data"] != nil && len(members) == 2:

@@ -10,7 +10,7 @@ import (
 // policyFacts copies what was verified into what a policy reads. It is the only
 // place that fills policy.Facts, and it reads verified values only.
 func policyFacts(f *facts) policy.Facts {
-	p := policy.Facts{Now: f.now.UTC(), Token: tokenFacts(f.who), Build: buildFacts(f.what), Node: nodeFacts(f.where)}
+	p := policy.Facts{Now: f.now.UTC(), Token: f.tokenFacts(), Build: buildFacts(f.what), Node: nodeFacts(f.where)}
 	if f.what != nil {
 		p.Artifact = &policy.Artifact{Digest: artifact(f), Tie: string(tie(f))}
 	}
@@ -18,9 +18,6 @@ func policyFacts(f *facts) policy.Facts {
 }
 
 func tokenFacts(who *oidc.Identity) *policy.Token {
-	if who == nil {
-		return nil
-	}
 	return &policy.Token{
 		Issuer: who.Issuer(), URL: who.URL(), Subject: who.Subject(),
 		IssuedAt: who.IssuedAt(), ExpiresAt: who.ExpiresAt(), Bound: who.Bound(), Claims: who.Claims(),

@@ -43,6 +43,15 @@
 // that SVID's life is over, so a lost reply costs nothing; after that to a new
 // entry that names the one it follows. With another key it is oidc_replayed.
 //
+// # Renewal by SVID
+//
+// Where a rule says renew_for, an unexpired SVID of ours stands in for the token
+// until the token that its chain began with is that old. Its key signs the bind
+// of the request, and with it the new key. Who it is comes from the record of
+// the chain's first entry and is matched against the rules and bans of now; build
+// and node are judged anew. An SVID is renewed once, and only the newest of its
+// chain.
+//
 // # What is trusted
 //
 // The configuration: each issuer, Sigstore root, node root and witness in it is

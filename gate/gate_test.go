@@ -3,9 +3,11 @@ package gate_test
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -473,4 +475,84 @@ func TestPanicRefuses(t *testing.T) {
 	if s != nil || code(err) != gate.Internal {
 		t.Errorf("got %v, %v, want a refusal %s", s, err, gate.Internal)
 	}
+}
+
+// renew asks with an SVID in place of a token.
+func (w *world) renew(old *svid.SVID, oldKey, key *ecdsa.PrivateKey) *gate.Request {
+	w.t.Helper()
+	r := w.request(key)
+	sum := sha256.Sum256(svid.RenewalMessage(bindOf(w.t, r, key)))
+	r.Renewal = &gate.Renewal{SVID: old.Certificate().Raw, Signature: must(ecdsa.SignASN1(rand.Reader, oldKey, sum[:]))(w.t)}
+	return r
+}
+
+// An SVID stands in for its token, under a rule that says so, for as long as the
+// rule says, once, and only while it is the newest of its chain.
+func TestRenewal(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	text := strings.ReplaceAll(policyText, "  - name: plain\n", "  - name: plain\n    renew_for: 3h\n")
+	w.write("gate/policy.yaml", []byte(text))
+	w.reopen()
+	k1, k2, k3 := newKey(t), newKey(t), newKey(t)
+	first := w.issue(w.plain(k1))
+	w.pass(40 * time.Minute)
+	ask := w.renew(first, k1, k2)
+	second := w.issue(ask)
+	if r := second.TBS().Decision.Renews; r == nil || *r != first.Index() || second.ID() != first.ID() {
+		t.Fatalf("%s renews %v, want %s renewing %d", second.ID(), r, first.ID(), first.Index())
+	}
+	if again := w.issue(ask); again.Index() != second.Index() {
+		t.Errorf("asked again: entry %d, want %d", again.Index(), second.Index())
+	}
+	w.refused(w.renew(first, k1, k3), gate.RenewalRefused)  // renewed already, on another key
+	w.refused(w.renew(second, k1, k3), gate.RenewalRefused) // signed by another key than its own
+	stolen := w.renew(second, k2, k3)
+	stolen.CSR = w.request(newKey(t)).CSR
+	w.refused(stolen, gate.RenewalRefused) // the signature is for another key
+	both := w.renew(second, k2, k3)
+	both.Token = w.token()
+	w.refused(both, gate.RenewalRefused)
+	w.reopen()
+	w.pass(40 * time.Minute)
+	third := w.issue(w.renew(second, k2, k3))
+	record := must(statement.Parse(must(w.gate.Record(proof.Hash(third.TBS().Decision.Record)))(t)))(t).(*statement.Record)
+	if record.Verdict.Rule != "plain" || *record.Renews != second.Index() {
+		t.Errorf("record by rule %q renews %d", record.Verdict.Rule, *record.Renews)
+	}
+	for n, key := 0, k3; ; n++ { // until the first token is three hours old
+		next := newKey(t)
+		w.pass(40 * time.Minute)
+		r := w.renew(third, key, next)
+		s, err := w.gate.Issue(context.Background(), r)
+		if err != nil {
+			if code(err) != gate.RenewalRefused || n != 2 {
+				t.Fatalf("after %d more renewals: %v", n, err)
+			}
+			break
+		}
+		third, key = s, next
+	}
+	plain := w.issue(w.plain(k1))
+	w.pass(61 * time.Minute)
+	w.refused(w.renew(plain, k1, k2), gate.RenewalRefused) // expired
+}
+
+// A rule that does not say renew_for does not renew, a ban reaches a renewal,
+// and a chain that began without a token has nobody to renew for.
+func TestRenewalRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	key := newKey(t)
+	s := w.issue(w.plain(key))
+	w.refused(w.renew(s, key, newKey(t)), gate.RenewalRefused)
+	joined := w.issue(w.join(w.request(key), key, w.joinToken("seed")))
+	w.refused(w.renew(joined, key, newKey(t)), gate.RenewalRefused)
+	text := strings.ReplaceAll(policyText, "  - name: plain\n", "  - name: plain\n    renew_for: 3h\n")
+	must(w.gate.UsePolicy(context.Background(), "policy.yaml", []byte(text), "test"))(t)
+	must(w.gate.Ban(context.Background(), statement.Ban{Kind: "issuer", Value: w.issuer.URL(), Reason: "a test", Author: "test"}))(t)
+	w.refused(w.renew(s, key, newKey(t)), gate.Banned)
+	other := newWorld(t)
+	foreign := other.issue(other.plain(key))
+	w.refused(w.renew(foreign, key, newKey(t)), gate.RenewalRefused)
 }

@@ -110,6 +110,11 @@ func (g *Gate) decide(req *Request, f *facts) (*grant, error) {
 	if err := joinTokenAllows(f.where, granted); err != nil {
 		return nil, err
 	}
+	if f.who != nil && f.who.renewal != nil {
+		if err := f.who.renewal.allowed(f.who.facts, granted, f.now); err != nil {
+			return nil, err
+		}
+	}
 	if v.banned != nil {
 		b := v.banned.statement
 		return nil, refuse(Banned, "%s %q is banned since entry %d: %s", b.Kind, b.Value, v.banned.index, b.Reason)
@@ -196,7 +201,7 @@ func (g *Gate) mintAgain(ctx context.Context, gr *grant) (*svid.SVID, error) {
 // after half of its life followed by a new one.
 func (g *Gate) spend(gr *grant, f *facts) (renews *uint64, err error) {
 	if f.who != nil {
-		gr.spent = append(gr.spent, tokenKey(f.who))
+		gr.spent = append(gr.spent, f.who.spends)
 	}
 	if f.where != nil {
 		gr.spent = append(gr.spent, hostKeys(f.where)...)
@@ -207,18 +212,18 @@ func (g *Gate) spend(gr *grant, f *facts) (renews *uint64, err error) {
 	chain := gr.spent[0]
 	index, taken := g.log.Spent(chain)
 	if !taken {
-		return nil, nil
+		return g.renews(gr, f)
 	}
-	replayed := OIDCReplayed
-	if f.who == nil {
-		replayed = NodeReplayed
+	replayed := NodeReplayed
+	if f.who != nil {
+		replayed = f.who.replayed
 	}
 	first, newest := g.state.chain(index)
 	switch {
 	case newest == nil:
 		return nil, refuse(replayed, "it was used for entry %d, whose SVID is long over: get a new one", index)
 	case newest.key != gr.key:
-		return nil, refuse(replayed, "it was used for entry %d with another key: a token is spent on the first key it comes with", index)
+		return nil, refuse(replayed, "it was used for entry %d with another key: what speaks for you is spent on the first key it comes with", index)
 	case newest.artifact != artifact(f):
 		return nil, refuse(replayed, "it was used for entry %d with another artifact", index)
 	case newest.id != gr.id.String():
@@ -227,15 +232,29 @@ func (g *Gate) spend(gr *grant, f *facts) (renews *uint64, err error) {
 		gr.again = newest
 		return nil, nil
 	}
-	gr.spent = g.reissued(gr.spent, first, newest)
+	gr.spent = append([]proof.Hash{reissueKey(chain, newest.index)}, g.unspentBy(first, gr.spent[1:])...)
 	return &newest.index, nil
 }
 
-// reissued replaces the chain's key by that of its next link, and drops what an
-// entry of the chain itself has spent for good: a join token.
-func (g *Gate) reissued(spent []proof.Hash, first, newest *issuance) []proof.Hash {
-	out := []proof.Hash{reissueKey(spent[0], newest.index)}
-	for _, k := range spent[1:] {
+// renews returns the entry that a renewal follows. Only the newest of its chain
+// can be renewed: a chain does not branch.
+func (g *Gate) renews(gr *grant, f *facts) (*uint64, error) {
+	if f.who == nil || f.who.renewal == nil {
+		return nil, nil
+	}
+	index := f.who.renewal.index
+	first, newest := g.state.chain(index)
+	if newest == nil || newest.index != index {
+		return nil, refuse(RenewalRefused, "entry %d is not the newest of its chain: renew the newest, or bring a token", index)
+	}
+	gr.spent = append(gr.spent[:1], g.unspentBy(first, gr.spent[1:])...)
+	return &index, nil
+}
+
+// unspentBy drops what the first entry of a chain has spent for the whole of it:
+// a join token.
+func (g *Gate) unspentBy(first *issuance, spent []proof.Hash) (out []proof.Hash) {
+	for _, k := range spent {
 		if index, taken := g.log.Spent(k); !taken || index != first.index {
 			out = append(out, k)
 		}

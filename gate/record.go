@@ -12,7 +12,6 @@ import (
 	"plastron/log/proof"
 	"plastron/log/statement"
 	"plastron/node"
-	"plastron/provenance"
 	"plastron/svid"
 )
 
@@ -48,9 +47,16 @@ func (gr *grant) keep(req *Request, f *facts) error {
 	}
 	add(KindCSR, req.CSR)
 	add(KindBeacon, req.Beacon)
-	if f.who != nil {
+	if f.who != nil && f.who.token != nil {
 		add(KindToken, []byte(req.Token))
-		add(KindJWK, f.who.JWK())
+		add(KindJWK, f.who.token.JWK())
+	}
+	if req.Renewal != nil {
+		b, err := storedRenewal(req.Renewal)
+		if err != nil {
+			return err
+		}
+		add(KindRenewal, b)
 	}
 	add(KindBundle, req.Bundle)
 	for _, ev := range req.Evidence {
@@ -98,19 +104,14 @@ func tie(f *facts) svid.Tie {
 		return "measured"
 	case f.who == nil:
 		return "claimed"
-	case f.who.ArtifactDigest() != "" && slices.ContainsFunc(f.what.Digests(), func(d provenance.Digest) bool { return d.String() == f.who.ArtifactDigest() }):
-		return "token"
-	case f.who.RepositoryID() != "" && f.who.RepositoryID() == f.what.RepositoryID() &&
-		f.who.Commit() != "" && f.who.Commit() == f.what.Commit() && f.who.URL() == f.what.Issuer():
-		return "token"
 	}
-	return "claimed"
+	return f.who.tie(f)
 }
 
 // floors says where each of the decision's chains ends.
 func floors(f *facts) (out []statement.Floor) {
 	if f.who != nil {
-		out = append(out, statement.Floor{Fact: "who", Floor: string(node.Institution), Anchor: "OIDC issuer " + f.who.URL(), SHA256: f.who.Key()})
+		out = append(out, f.who.floor)
 	}
 	if f.what != nil {
 		out = append(out, statement.Floor{Fact: "what", Floor: string(node.Institution), Anchor: "Sigstore " + f.what.Root()})
@@ -135,8 +136,8 @@ func insecure(f *facts, yes *policy.Grant) []string {
 
 // banFacts are all the facts of a request that a ban may name.
 func banFacts(f *facts) (out []fact) {
-	if f.who != nil {
-		out = append(out, fact{"issuer", f.who.URL()}, fact{"subject", f.who.URL() + " " + f.who.Subject()})
+	if t := f.tokenFacts(); t != nil {
+		out = append(out, fact{"issuer", t.URL}, fact{"subject", t.URL + " " + t.Subject})
 	}
 	if b := f.what; b != nil {
 		for _, d := range b.Digests() {

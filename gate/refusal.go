@@ -41,7 +41,7 @@ var Codes = []Code{
 	"provenance_malformed", "provenance_signature", "provenance_certificate", "provenance_identity", "provenance_log",
 	"provenance_time", "provenance_subject", "provenance_predicate",
 	"node_malformed", "node_signature", "node_anchor", "node_binding", "node_measurement", NodeReplayed, "node_cloned", NotEnrolled,
-	KeyRefused, BeaconRefused, "renewal_refused", NoMatch, PolicyRefused, Banned, LogUnavailable, LogQuorum, LimitExceeded, Internal,
+	KeyRefused, BeaconRefused, RenewalRefused, NoMatch, PolicyRefused, Banned, LogUnavailable, LogQuorum, LimitExceeded, Internal,
 }
 
 // A Refusal is the gate's no. Code, Fact, Rule and Clause are for the client;
@@ -103,6 +103,8 @@ func asRefusal(err error) *Refusal {
 		return &Refusal{Code: LogQuorum, Fact: fmt.Sprintf("entry %d is logged but too few witnesses have cosigned it yet; send the same request again", q.Index), Err: err}
 	case errors.As(err, &t):
 		return &Refusal{Code: LogUnavailable, Fact: "policy, bans or trust kept changing while the gate decided; send the same request again", Err: err}
+	case errors.Is(err, log.ErrQuorum):
+		return &Refusal{Code: LogQuorum, Fact: "too many entries wait for the witnesses, so the log takes no more; nothing was issued, try again", Err: err}
 	case errors.Is(err, log.ErrPoisoned), errors.Is(err, log.ErrClosed):
 		return &Refusal{Code: LogUnavailable, Fact: "the log takes no entries; nothing was issued", Err: err}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):

@@ -21,6 +21,7 @@ import (
 //	tpm         AK name                     TPMS_ATTEST
 //	join-token  its Ed25519 public key      empty
 //	enrolment   kind ":" node source name   the enrolment's key
+//	renewal     leaf hash of the SVID       empty
 //	reissue     spent key of the chain      index of the chain's newest entry, u64 big-endian
 func SpentKey(kind string, anchor []byte, m []byte) proof.Hash {
 	return spentKey(kind, anchor, sha256.Sum256(m))
