@@ -114,6 +114,13 @@ type Request struct {
 	Bundle   []byte          // Sigstore bundle, JSON; nil where the rule asks for none
 	Artifact string          // "sha256:…" or "sha512:…"; needed with a bundle
 	Evidence []node.Evidence // at most one
+	Renewal  *Renewal        // an SVID in place of the token; nil for none
+}
+
+// A Renewal shows an SVID in place of a token.
+type Renewal struct {
+	SVID      []byte // DER, with its log proof
+	Signature []byte // by its key, over svid.RenewalMessage of this request's bind
 }
 
 // An Issued is an SVID that has passed the check of the client's Trust, and its
@@ -131,6 +138,9 @@ func (c *Client) Issue(ctx context.Context, r *Request) (*Issued, error) {
 	req := &gatev1.IssueRequest{Csr: r.CSR, Beacon: r.Beacon, Token: r.Token, Bundle: r.Bundle, Artifact: r.Artifact}
 	for _, e := range r.Evidence {
 		req.Evidence = append(req.Evidence, &gatev1.Evidence{Kind: e.Kind, Data: e.Data})
+	}
+	if r.Renewal != nil {
+		req.Renewal = &gatev1.Renewal{Svid: r.Renewal.SVID, Signature: r.Renewal.Signature}
 	}
 	res, err := call(ctx, "ask for an SVID", c.gate.Issue, req)
 	if err != nil {

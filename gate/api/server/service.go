@@ -63,6 +63,9 @@ func (s *service) Issue(ctx context.Context, r *gatev1.IssueRequest) (*gatev1.Is
 	for _, e := range r.GetEvidence() {
 		req.Evidence = append(req.Evidence, node.Evidence{Kind: e.GetKind(), Data: e.GetData()})
 	}
+	if n := r.GetRenewal(); n != nil {
+		req.Renewal = &gate.Renewal{SVID: n.GetSvid(), Signature: n.GetSignature()}
+	}
 	v, err := s.gate.Issue(ctx, req)
 	if err != nil {
 		return nil, s.metrics.no(err)

@@ -617,7 +617,9 @@ type IssueRequest struct {
 	// "sha256:" or "sha512:" and lower-case hex; needed with a bundle.
 	Artifact string `protobuf:"bytes,5,opt,name=artifact,proto3" json:"artifact,omitempty"`
 	// Node evidence over this request's bind (plastron/node): at most one piece.
-	Evidence      []*Evidence `protobuf:"bytes,6,rep,name=evidence,proto3" json:"evidence,omitempty"`
+	Evidence []*Evidence `protobuf:"bytes,6,rep,name=evidence,proto3" json:"evidence,omitempty"`
+	// An SVID in place of the token, where the rule says renew_for.
+	Renewal       *Renewal `protobuf:"bytes,7,opt,name=renewal,proto3" json:"renewal,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -694,6 +696,69 @@ func (x *IssueRequest) GetEvidence() []*Evidence {
 	return nil
 }
 
+func (x *IssueRequest) GetRenewal() *Renewal {
+	if x != nil {
+		return x.Renewal
+	}
+	return nil
+}
+
+// Renewal shows that the holder of an SVID asks for the next one.
+type Renewal struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// X.509 certificate, DER, with its log proof: the newest of its chain.
+	Svid []byte `protobuf:"bytes,1,opt,name=svid,proto3" json:"svid,omitempty"`
+	// By the SVID's key, over "plastron renewal v1", a zero byte, and this
+	// request's bind.
+	Signature     []byte `protobuf:"bytes,2,opt,name=signature,proto3" json:"signature,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Renewal) Reset() {
+	*x = Renewal{}
+	mi := &file_plastron_gate_v1_gate_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Renewal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Renewal) ProtoMessage() {}
+
+func (x *Renewal) ProtoReflect() protoreflect.Message {
+	mi := &file_plastron_gate_v1_gate_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Renewal.ProtoReflect.Descriptor instead.
+func (*Renewal) Descriptor() ([]byte, []int) {
+	return file_plastron_gate_v1_gate_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Renewal) GetSvid() []byte {
+	if x != nil {
+		return x.Svid
+	}
+	return nil
+}
+
+func (x *Renewal) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
 // Evidence is what an attester made.
 type Evidence struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -707,7 +772,7 @@ type Evidence struct {
 
 func (x *Evidence) Reset() {
 	*x = Evidence{}
-	mi := &file_plastron_gate_v1_gate_proto_msgTypes[11]
+	mi := &file_plastron_gate_v1_gate_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -719,7 +784,7 @@ func (x *Evidence) String() string {
 func (*Evidence) ProtoMessage() {}
 
 func (x *Evidence) ProtoReflect() protoreflect.Message {
-	mi := &file_plastron_gate_v1_gate_proto_msgTypes[11]
+	mi := &file_plastron_gate_v1_gate_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -732,7 +797,7 @@ func (x *Evidence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evidence.ProtoReflect.Descriptor instead.
 func (*Evidence) Descriptor() ([]byte, []int) {
-	return file_plastron_gate_v1_gate_proto_rawDescGZIP(), []int{11}
+	return file_plastron_gate_v1_gate_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Evidence) GetKind() string {
@@ -768,7 +833,7 @@ type IssueResponse struct {
 
 func (x *IssueResponse) Reset() {
 	*x = IssueResponse{}
-	mi := &file_plastron_gate_v1_gate_proto_msgTypes[12]
+	mi := &file_plastron_gate_v1_gate_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -780,7 +845,7 @@ func (x *IssueResponse) String() string {
 func (*IssueResponse) ProtoMessage() {}
 
 func (x *IssueResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plastron_gate_v1_gate_proto_msgTypes[12]
+	mi := &file_plastron_gate_v1_gate_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -793,7 +858,7 @@ func (x *IssueResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IssueResponse.ProtoReflect.Descriptor instead.
 func (*IssueResponse) Descriptor() ([]byte, []int) {
-	return file_plastron_gate_v1_gate_proto_rawDescGZIP(), []int{12}
+	return file_plastron_gate_v1_gate_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *IssueResponse) GetChain() [][]byte {
@@ -846,7 +911,7 @@ type CreateTokenRequest struct {
 
 func (x *CreateTokenRequest) Reset() {
 	*x = CreateTokenRequest{}
-	mi := &file_plastron_gate_v1_gate_proto_msgTypes[13]
+	mi := &file_plastron_gate_v1_gate_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -858,7 +923,7 @@ func (x *CreateTokenRequest) String() string {
 func (*CreateTokenRequest) ProtoMessage() {}
 
 func (x *CreateTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plastron_gate_v1_gate_proto_msgTypes[13]
+	mi := &file_plastron_gate_v1_gate_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -871,7 +936,7 @@ func (x *CreateTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTokenRequest.ProtoReflect.Descriptor instead.
 func (*CreateTokenRequest) Descriptor() ([]byte, []int) {
-	return file_plastron_gate_v1_gate_proto_rawDescGZIP(), []int{13}
+	return file_plastron_gate_v1_gate_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CreateTokenRequest) GetNode() string {
@@ -929,7 +994,7 @@ type CreateTokenResponse struct {
 
 func (x *CreateTokenResponse) Reset() {
 	*x = CreateTokenResponse{}
-	mi := &file_plastron_gate_v1_gate_proto_msgTypes[14]
+	mi := &file_plastron_gate_v1_gate_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -941,7 +1006,7 @@ func (x *CreateTokenResponse) String() string {
 func (*CreateTokenResponse) ProtoMessage() {}
 
 func (x *CreateTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plastron_gate_v1_gate_proto_msgTypes[14]
+	mi := &file_plastron_gate_v1_gate_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -954,7 +1019,7 @@ func (x *CreateTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTokenResponse.ProtoReflect.Descriptor instead.
 func (*CreateTokenResponse) Descriptor() ([]byte, []int) {
-	return file_plastron_gate_v1_gate_proto_rawDescGZIP(), []int{14}
+	return file_plastron_gate_v1_gate_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CreateTokenResponse) GetIndex() uint64 {
@@ -986,7 +1051,7 @@ type BanRequest struct {
 
 func (x *BanRequest) Reset() {
 	*x = BanRequest{}
-	mi := &file_plastron_gate_v1_gate_proto_msgTypes[15]
+	mi := &file_plastron_gate_v1_gate_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -998,7 +1063,7 @@ func (x *BanRequest) String() string {
 func (*BanRequest) ProtoMessage() {}
 
 func (x *BanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plastron_gate_v1_gate_proto_msgTypes[15]
+	mi := &file_plastron_gate_v1_gate_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1011,7 +1076,7 @@ func (x *BanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BanRequest.ProtoReflect.Descriptor instead.
 func (*BanRequest) Descriptor() ([]byte, []int) {
-	return file_plastron_gate_v1_gate_proto_rawDescGZIP(), []int{15}
+	return file_plastron_gate_v1_gate_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *BanRequest) GetKind() string {
@@ -1046,7 +1111,7 @@ type BanResponse struct {
 
 func (x *BanResponse) Reset() {
 	*x = BanResponse{}
-	mi := &file_plastron_gate_v1_gate_proto_msgTypes[16]
+	mi := &file_plastron_gate_v1_gate_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1058,7 +1123,7 @@ func (x *BanResponse) String() string {
 func (*BanResponse) ProtoMessage() {}
 
 func (x *BanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plastron_gate_v1_gate_proto_msgTypes[16]
+	mi := &file_plastron_gate_v1_gate_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1071,7 +1136,7 @@ func (x *BanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BanResponse.ProtoReflect.Descriptor instead.
 func (*BanResponse) Descriptor() ([]byte, []int) {
-	return file_plastron_gate_v1_gate_proto_rawDescGZIP(), []int{16}
+	return file_plastron_gate_v1_gate_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *BanResponse) GetIndex() uint64 {
@@ -1096,7 +1161,7 @@ type UnbanRequest struct {
 
 func (x *UnbanRequest) Reset() {
 	*x = UnbanRequest{}
-	mi := &file_plastron_gate_v1_gate_proto_msgTypes[17]
+	mi := &file_plastron_gate_v1_gate_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1108,7 +1173,7 @@ func (x *UnbanRequest) String() string {
 func (*UnbanRequest) ProtoMessage() {}
 
 func (x *UnbanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plastron_gate_v1_gate_proto_msgTypes[17]
+	mi := &file_plastron_gate_v1_gate_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1121,7 +1186,7 @@ func (x *UnbanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnbanRequest.ProtoReflect.Descriptor instead.
 func (*UnbanRequest) Descriptor() ([]byte, []int) {
-	return file_plastron_gate_v1_gate_proto_rawDescGZIP(), []int{17}
+	return file_plastron_gate_v1_gate_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *UnbanRequest) GetKind() string {
@@ -1156,7 +1221,7 @@ type UnbanResponse struct {
 
 func (x *UnbanResponse) Reset() {
 	*x = UnbanResponse{}
-	mi := &file_plastron_gate_v1_gate_proto_msgTypes[18]
+	mi := &file_plastron_gate_v1_gate_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1168,7 +1233,7 @@ func (x *UnbanResponse) String() string {
 func (*UnbanResponse) ProtoMessage() {}
 
 func (x *UnbanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plastron_gate_v1_gate_proto_msgTypes[18]
+	mi := &file_plastron_gate_v1_gate_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1181,7 +1246,7 @@ func (x *UnbanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnbanResponse.ProtoReflect.Descriptor instead.
 func (*UnbanResponse) Descriptor() ([]byte, []int) {
-	return file_plastron_gate_v1_gate_proto_rawDescGZIP(), []int{18}
+	return file_plastron_gate_v1_gate_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *UnbanResponse) GetIndex() uint64 {
@@ -1200,7 +1265,7 @@ type ListBansRequest struct {
 
 func (x *ListBansRequest) Reset() {
 	*x = ListBansRequest{}
-	mi := &file_plastron_gate_v1_gate_proto_msgTypes[19]
+	mi := &file_plastron_gate_v1_gate_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1212,7 +1277,7 @@ func (x *ListBansRequest) String() string {
 func (*ListBansRequest) ProtoMessage() {}
 
 func (x *ListBansRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plastron_gate_v1_gate_proto_msgTypes[19]
+	mi := &file_plastron_gate_v1_gate_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1225,7 +1290,7 @@ func (x *ListBansRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBansRequest.ProtoReflect.Descriptor instead.
 func (*ListBansRequest) Descriptor() ([]byte, []int) {
-	return file_plastron_gate_v1_gate_proto_rawDescGZIP(), []int{19}
+	return file_plastron_gate_v1_gate_proto_rawDescGZIP(), []int{20}
 }
 
 // ListBansResponse holds the bans in force, oldest first.
@@ -1238,7 +1303,7 @@ type ListBansResponse struct {
 
 func (x *ListBansResponse) Reset() {
 	*x = ListBansResponse{}
-	mi := &file_plastron_gate_v1_gate_proto_msgTypes[20]
+	mi := &file_plastron_gate_v1_gate_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1250,7 +1315,7 @@ func (x *ListBansResponse) String() string {
 func (*ListBansResponse) ProtoMessage() {}
 
 func (x *ListBansResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plastron_gate_v1_gate_proto_msgTypes[20]
+	mi := &file_plastron_gate_v1_gate_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1263,7 +1328,7 @@ func (x *ListBansResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBansResponse.ProtoReflect.Descriptor instead.
 func (*ListBansResponse) Descriptor() ([]byte, []int) {
-	return file_plastron_gate_v1_gate_proto_rawDescGZIP(), []int{20}
+	return file_plastron_gate_v1_gate_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListBansResponse) GetBans() []*StandingBan {
@@ -1292,7 +1357,7 @@ type StandingBan struct {
 
 func (x *StandingBan) Reset() {
 	*x = StandingBan{}
-	mi := &file_plastron_gate_v1_gate_proto_msgTypes[21]
+	mi := &file_plastron_gate_v1_gate_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1304,7 +1369,7 @@ func (x *StandingBan) String() string {
 func (*StandingBan) ProtoMessage() {}
 
 func (x *StandingBan) ProtoReflect() protoreflect.Message {
-	mi := &file_plastron_gate_v1_gate_proto_msgTypes[21]
+	mi := &file_plastron_gate_v1_gate_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1317,7 +1382,7 @@ func (x *StandingBan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StandingBan.ProtoReflect.Descriptor instead.
 func (*StandingBan) Descriptor() ([]byte, []int) {
-	return file_plastron_gate_v1_gate_proto_rawDescGZIP(), []int{21}
+	return file_plastron_gate_v1_gate_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *StandingBan) GetIndex() uint64 {
@@ -1364,7 +1429,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_plastron_gate_v1_gate_proto_msgTypes[22]
+	mi := &file_plastron_gate_v1_gate_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1376,7 +1441,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plastron_gate_v1_gate_proto_msgTypes[22]
+	mi := &file_plastron_gate_v1_gate_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1389,7 +1454,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_plastron_gate_v1_gate_proto_rawDescGZIP(), []int{22}
+	return file_plastron_gate_v1_gate_proto_rawDescGZIP(), []int{23}
 }
 
 // StatusResponse is what the gate stands on right now.
@@ -1409,7 +1474,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_plastron_gate_v1_gate_proto_msgTypes[23]
+	mi := &file_plastron_gate_v1_gate_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1421,7 +1486,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plastron_gate_v1_gate_proto_msgTypes[23]
+	mi := &file_plastron_gate_v1_gate_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1434,7 +1499,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_plastron_gate_v1_gate_proto_rawDescGZIP(), []int{23}
+	return file_plastron_gate_v1_gate_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *StatusResponse) GetLogSize() uint64 {
@@ -1504,14 +1569,18 @@ const file_plastron_gate_v1_gate_proto_rawDesc = "" +
 	"\x04spki\x18\x04 \x01(\fR\x04spki\x12\x16\n" +
 	"\x06answer\x18\x05 \x01(\fR\x06answer\"%\n" +
 	"\rEnrolResponse\x12\x14\n" +
-	"\x05index\x18\x01 \x01(\x04R\x05index\"\xba\x01\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\"\xef\x01\n" +
 	"\fIssueRequest\x12\x10\n" +
 	"\x03csr\x18\x01 \x01(\fR\x03csr\x12\x16\n" +
 	"\x06beacon\x18\x02 \x01(\fR\x06beacon\x12\x14\n" +
 	"\x05token\x18\x03 \x01(\tR\x05token\x12\x16\n" +
 	"\x06bundle\x18\x04 \x01(\fR\x06bundle\x12\x1a\n" +
 	"\bartifact\x18\x05 \x01(\tR\bartifact\x126\n" +
-	"\bevidence\x18\x06 \x03(\v2\x1a.plastron.gate.v1.EvidenceR\bevidence\"2\n" +
+	"\bevidence\x18\x06 \x03(\v2\x1a.plastron.gate.v1.EvidenceR\bevidence\x123\n" +
+	"\arenewal\x18\a \x01(\v2\x19.plastron.gate.v1.RenewalR\arenewal\";\n" +
+	"\aRenewal\x12\x12\n" +
+	"\x04svid\x18\x01 \x01(\fR\x04svid\x12\x1c\n" +
+	"\tsignature\x18\x02 \x01(\fR\tsignature\"2\n" +
 	"\bEvidence\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
 	"\x04data\x18\x02 \x01(\fR\x04data\"\x83\x01\n" +
@@ -1588,7 +1657,7 @@ func file_plastron_gate_v1_gate_proto_rawDescGZIP() []byte {
 	return file_plastron_gate_v1_gate_proto_rawDescData
 }
 
-var file_plastron_gate_v1_gate_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_plastron_gate_v1_gate_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_plastron_gate_v1_gate_proto_goTypes = []any{
 	(*Refusal)(nil),             // 0: plastron.gate.v1.Refusal
 	(*BeaconRequest)(nil),       // 1: plastron.gate.v1.BeaconRequest
@@ -1601,50 +1670,52 @@ var file_plastron_gate_v1_gate_proto_goTypes = []any{
 	(*EnrolRequest)(nil),        // 8: plastron.gate.v1.EnrolRequest
 	(*EnrolResponse)(nil),       // 9: plastron.gate.v1.EnrolResponse
 	(*IssueRequest)(nil),        // 10: plastron.gate.v1.IssueRequest
-	(*Evidence)(nil),            // 11: plastron.gate.v1.Evidence
-	(*IssueResponse)(nil),       // 12: plastron.gate.v1.IssueResponse
-	(*CreateTokenRequest)(nil),  // 13: plastron.gate.v1.CreateTokenRequest
-	(*CreateTokenResponse)(nil), // 14: plastron.gate.v1.CreateTokenResponse
-	(*BanRequest)(nil),          // 15: plastron.gate.v1.BanRequest
-	(*BanResponse)(nil),         // 16: plastron.gate.v1.BanResponse
-	(*UnbanRequest)(nil),        // 17: plastron.gate.v1.UnbanRequest
-	(*UnbanResponse)(nil),       // 18: plastron.gate.v1.UnbanResponse
-	(*ListBansRequest)(nil),     // 19: plastron.gate.v1.ListBansRequest
-	(*ListBansResponse)(nil),    // 20: plastron.gate.v1.ListBansResponse
-	(*StandingBan)(nil),         // 21: plastron.gate.v1.StandingBan
-	(*StatusRequest)(nil),       // 22: plastron.gate.v1.StatusRequest
-	(*StatusResponse)(nil),      // 23: plastron.gate.v1.StatusResponse
+	(*Renewal)(nil),             // 11: plastron.gate.v1.Renewal
+	(*Evidence)(nil),            // 12: plastron.gate.v1.Evidence
+	(*IssueResponse)(nil),       // 13: plastron.gate.v1.IssueResponse
+	(*CreateTokenRequest)(nil),  // 14: plastron.gate.v1.CreateTokenRequest
+	(*CreateTokenResponse)(nil), // 15: plastron.gate.v1.CreateTokenResponse
+	(*BanRequest)(nil),          // 16: plastron.gate.v1.BanRequest
+	(*BanResponse)(nil),         // 17: plastron.gate.v1.BanResponse
+	(*UnbanRequest)(nil),        // 18: plastron.gate.v1.UnbanRequest
+	(*UnbanResponse)(nil),       // 19: plastron.gate.v1.UnbanResponse
+	(*ListBansRequest)(nil),     // 20: plastron.gate.v1.ListBansRequest
+	(*ListBansResponse)(nil),    // 21: plastron.gate.v1.ListBansResponse
+	(*StandingBan)(nil),         // 22: plastron.gate.v1.StandingBan
+	(*StatusRequest)(nil),       // 23: plastron.gate.v1.StatusRequest
+	(*StatusResponse)(nil),      // 24: plastron.gate.v1.StatusResponse
 }
 var file_plastron_gate_v1_gate_proto_depIdxs = []int32{
 	5,  // 0: plastron.gate.v1.BundleResponse.trust:type_name -> plastron.gate.v1.ProvenEntry
 	5,  // 1: plastron.gate.v1.BundleResponse.genesis:type_name -> plastron.gate.v1.ProvenEntry
-	11, // 2: plastron.gate.v1.IssueRequest.evidence:type_name -> plastron.gate.v1.Evidence
-	21, // 3: plastron.gate.v1.ListBansResponse.bans:type_name -> plastron.gate.v1.StandingBan
-	1,  // 4: plastron.gate.v1.GateService.Beacon:input_type -> plastron.gate.v1.BeaconRequest
-	3,  // 5: plastron.gate.v1.GateService.Bundle:input_type -> plastron.gate.v1.BundleRequest
-	6,  // 6: plastron.gate.v1.GateService.Challenge:input_type -> plastron.gate.v1.ChallengeRequest
-	8,  // 7: plastron.gate.v1.GateService.Enrol:input_type -> plastron.gate.v1.EnrolRequest
-	10, // 8: plastron.gate.v1.GateService.Issue:input_type -> plastron.gate.v1.IssueRequest
-	13, // 9: plastron.gate.v1.AdminService.CreateToken:input_type -> plastron.gate.v1.CreateTokenRequest
-	15, // 10: plastron.gate.v1.AdminService.Ban:input_type -> plastron.gate.v1.BanRequest
-	17, // 11: plastron.gate.v1.AdminService.Unban:input_type -> plastron.gate.v1.UnbanRequest
-	19, // 12: plastron.gate.v1.AdminService.ListBans:input_type -> plastron.gate.v1.ListBansRequest
-	22, // 13: plastron.gate.v1.AdminService.Status:input_type -> plastron.gate.v1.StatusRequest
-	2,  // 14: plastron.gate.v1.GateService.Beacon:output_type -> plastron.gate.v1.BeaconResponse
-	4,  // 15: plastron.gate.v1.GateService.Bundle:output_type -> plastron.gate.v1.BundleResponse
-	7,  // 16: plastron.gate.v1.GateService.Challenge:output_type -> plastron.gate.v1.ChallengeResponse
-	9,  // 17: plastron.gate.v1.GateService.Enrol:output_type -> plastron.gate.v1.EnrolResponse
-	12, // 18: plastron.gate.v1.GateService.Issue:output_type -> plastron.gate.v1.IssueResponse
-	14, // 19: plastron.gate.v1.AdminService.CreateToken:output_type -> plastron.gate.v1.CreateTokenResponse
-	16, // 20: plastron.gate.v1.AdminService.Ban:output_type -> plastron.gate.v1.BanResponse
-	18, // 21: plastron.gate.v1.AdminService.Unban:output_type -> plastron.gate.v1.UnbanResponse
-	20, // 22: plastron.gate.v1.AdminService.ListBans:output_type -> plastron.gate.v1.ListBansResponse
-	23, // 23: plastron.gate.v1.AdminService.Status:output_type -> plastron.gate.v1.StatusResponse
-	14, // [14:24] is the sub-list for method output_type
-	4,  // [4:14] is the sub-list for method input_type
-	4,  // [4:4] is the sub-list for extension type_name
-	4,  // [4:4] is the sub-list for extension extendee
-	0,  // [0:4] is the sub-list for field type_name
+	12, // 2: plastron.gate.v1.IssueRequest.evidence:type_name -> plastron.gate.v1.Evidence
+	11, // 3: plastron.gate.v1.IssueRequest.renewal:type_name -> plastron.gate.v1.Renewal
+	22, // 4: plastron.gate.v1.ListBansResponse.bans:type_name -> plastron.gate.v1.StandingBan
+	1,  // 5: plastron.gate.v1.GateService.Beacon:input_type -> plastron.gate.v1.BeaconRequest
+	3,  // 6: plastron.gate.v1.GateService.Bundle:input_type -> plastron.gate.v1.BundleRequest
+	6,  // 7: plastron.gate.v1.GateService.Challenge:input_type -> plastron.gate.v1.ChallengeRequest
+	8,  // 8: plastron.gate.v1.GateService.Enrol:input_type -> plastron.gate.v1.EnrolRequest
+	10, // 9: plastron.gate.v1.GateService.Issue:input_type -> plastron.gate.v1.IssueRequest
+	14, // 10: plastron.gate.v1.AdminService.CreateToken:input_type -> plastron.gate.v1.CreateTokenRequest
+	16, // 11: plastron.gate.v1.AdminService.Ban:input_type -> plastron.gate.v1.BanRequest
+	18, // 12: plastron.gate.v1.AdminService.Unban:input_type -> plastron.gate.v1.UnbanRequest
+	20, // 13: plastron.gate.v1.AdminService.ListBans:input_type -> plastron.gate.v1.ListBansRequest
+	23, // 14: plastron.gate.v1.AdminService.Status:input_type -> plastron.gate.v1.StatusRequest
+	2,  // 15: plastron.gate.v1.GateService.Beacon:output_type -> plastron.gate.v1.BeaconResponse
+	4,  // 16: plastron.gate.v1.GateService.Bundle:output_type -> plastron.gate.v1.BundleResponse
+	7,  // 17: plastron.gate.v1.GateService.Challenge:output_type -> plastron.gate.v1.ChallengeResponse
+	9,  // 18: plastron.gate.v1.GateService.Enrol:output_type -> plastron.gate.v1.EnrolResponse
+	13, // 19: plastron.gate.v1.GateService.Issue:output_type -> plastron.gate.v1.IssueResponse
+	15, // 20: plastron.gate.v1.AdminService.CreateToken:output_type -> plastron.gate.v1.CreateTokenResponse
+	17, // 21: plastron.gate.v1.AdminService.Ban:output_type -> plastron.gate.v1.BanResponse
+	19, // 22: plastron.gate.v1.AdminService.Unban:output_type -> plastron.gate.v1.UnbanResponse
+	21, // 23: plastron.gate.v1.AdminService.ListBans:output_type -> plastron.gate.v1.ListBansResponse
+	24, // 24: plastron.gate.v1.AdminService.Status:output_type -> plastron.gate.v1.StatusResponse
+	15, // [15:25] is the sub-list for method output_type
+	5,  // [5:15] is the sub-list for method input_type
+	5,  // [5:5] is the sub-list for extension type_name
+	5,  // [5:5] is the sub-list for extension extendee
+	0,  // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_plastron_gate_v1_gate_proto_init() }
@@ -1658,7 +1729,7 @@ func file_plastron_gate_v1_gate_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_plastron_gate_v1_gate_proto_rawDesc), len(file_plastron_gate_v1_gate_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   24,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   2,
 		},
