@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
@@ -82,6 +84,7 @@ type requester struct {
 	artifact string // digest
 	node     string // tpm:ADDRESS or join-token:TOKEN; "" for none
 	pcrs     []int  // that a TPM quotes; nil: tpm.DefaultPCRs
+	renew    string // directory of an SVID in place of the token; "" for none
 	out      string // directory
 }
 
@@ -95,7 +98,8 @@ func requestCmd() *cobra.Command {
 		Use:   "request --gate URL --log-policy FILE --token-file FILE --bundle FILE --artifact FILE|sha256:… --node KIND:… --out DIR",
 		Short: "Ask a gate for an SVID",
 		Long: "Request makes a key, shows the gate a token, provenance and node evidence that are bound\n" +
-			"to it, and writes svid.pem, key.pem and bundle.pem. Send the same again after a lost reply.",
+			"to it, and writes svid.pem, key.pem and bundle.pem. Send the same again after a lost reply.\n" +
+			"With --renew an SVID stands in for the token, where the rule says renew_for.",
 		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if r.gate == "" || r.out == "" {
@@ -135,6 +139,7 @@ func requestCmd() *cobra.Command {
 	f.StringVar(&bundle, "bundle", "", "Sigstore bundle of the artifact's provenance")
 	f.StringVar(&artifact, "artifact", "", "the artifact that runs: a file, or sha256:…")
 	f.StringVar(&r.node, "node", "", "tpm:/dev/tpmrm0, tpm:unix:PATH, tpm:tcp:HOST:PORT, join-token:TOKEN or join-token:@FILE")
+	f.StringVar(&r.renew, "renew", "", "directory of an SVID to show in place of a token (--out may be the same)")
 	f.IntSliceVar(&r.pcrs, "pcrs", nil, "PCRs that the TPM quotes, where the gate asks for others than 0 to 7")
 	f.StringVar(&r.out, "out", "", "directory for svid.pem, key.pem and bundle.pem")
 	return c
@@ -187,8 +192,12 @@ func (r *requester) request(ctx context.Context) (*requested, error) {
 }
 
 // key returns the key of an SVID that is already there, so that asking again
-// after a lost reply asks on the same key, or a new one.
+// after a lost reply asks on the same key, or a new one. A renewal is for a new
+// key.
 func (r *requester) key() (*ecdsa.PrivateKey, error) {
+	if r.renew != "" {
+		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	}
 	old, err := svid.Load(r.out)
 	if err == nil {
 		if k, ok := old.PrivateKey.(*ecdsa.PrivateKey); ok {
@@ -222,7 +231,11 @@ func (r *requester) issue(ctx context.Context, c *api.Client, key *ecdsa.Private
 		n.pcrs = r.pcrs
 	}
 	req := &api.Request{CSR: csr, Beacon: beacon, Token: r.token, Bundle: r.bundle, Artifact: r.artifact}
-	if req.Evidence, err = n.attest(node.Bind(sha256.Sum256(beacon), spki)); err != nil {
+	bind := node.Bind(sha256.Sum256(beacon), spki)
+	if req.Evidence, err = n.attest(bind); err != nil {
+		return nil, nil, err
+	}
+	if req.Renewal, err = r.renewal(bind); err != nil {
 		return nil, nil, err
 	}
 	issued, err := c.Issue(ctx, req)
@@ -236,6 +249,30 @@ func (r *requester) issue(ctx context.Context, c *api.Client, key *ecdsa.Private
 	}
 	issued, err = c.Issue(ctx, req)
 	return issued, &index, err
+}
+
+// renewal signs for the new key with that of the SVID that is renewed.
+func (r *requester) renewal(bind [32]byte) (*api.Renewal, error) {
+	if r.renew == "" {
+		return nil, nil
+	}
+	old, err := svid.Load(r.renew)
+	if err != nil {
+		return nil, usagef("--renew: %w", err)
+	}
+	signer, ok := old.PrivateKey.(crypto.Signer)
+	if !ok {
+		return nil, usagef("--renew: %s has no key that signs", r.renew)
+	}
+	hash := crypto.SHA256
+	if _, ok := signer.Public().(ed25519.PublicKey); ok {
+		hash = 0 // Ed25519 signs the message itself
+	}
+	signature, err := crypto.SignMessage(signer, rand.Reader, svid.RenewalMessage(bind), hash)
+	if err != nil {
+		return nil, err
+	}
+	return &api.Renewal{SVID: old.Certificate[0], Signature: signature}, nil
 }
 
 // enrol lets the gate know a TPM: it proves that the AK lives beside the EK.
