@@ -2,6 +2,9 @@ package audit_test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/json/jsontext"
 	"errors"
@@ -13,11 +16,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
 	"plastron/gate/audit"
 	"plastron/log"
 	"plastron/log/logtest"
 	"plastron/log/proof"
 	"plastron/log/statement"
+	"plastron/svid"
 )
 
 // add appends a statement with conditions of its own.
@@ -54,6 +60,57 @@ func enrolment(spent byte, decided uint64) *statement.Enrolment {
 }
 
 func ban(v string) *statement.Ban { return &statement.Ban{Kind: "digest", Value: v, Reason: "bad"} }
+
+// begin appends a genesis and a policy, and returns an authority for the log.
+func begin(t *testing.T, l *logtest.Log) *svid.Authority {
+	t.Helper()
+	add(t, l, genesis(l), free)
+	text := "rules: []\n"
+	add(t, l, &statement.Policy{Name: "policy.yaml", Text: text, SHA256: sha256.Sum256([]byte(text))}, free)
+	td := spiffeid.RequireTrustDomainFromString("acme.example")
+	key := newKey(t)
+	ca, err := svid.SelfSign(td, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := svid.NewAuthority(svid.Config{TrustDomain: td, Certificate: ca, Key: key, Policy: l.Policy, Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func newKey(t *testing.T) *ecdsa.PrivateKey {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// addSVID appends the entry of an SVID that a gate might have decided so.
+func addSVID(t *testing.T, l *logtest.Log, a *svid.Authority, d svid.Decision) uint64 {
+	t.Helper()
+	d.Record, d.Floors = sha256.Sum256([]byte("record")), []string{"why:human"}
+	now := time.Now().UTC().Truncate(time.Second)
+	tbs, err := a.Draft(svid.Draft{
+		ID: spiffeid.RequireFromString("spiffe://acme.example/a"), Key: &newKey(t).PublicKey,
+		NotBefore: now, NotAfter: now.Add(time.Hour), Decision: d,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := proof.Frame(proof.X509SVID, tbs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := l.Append(context.Background(), e, free)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.Index()
+}
 
 // verify reads the log over HTTP once all of it is published.
 func verify(t *testing.T, l *logtest.Log, older []byte) (*audit.Report, error) {
@@ -123,6 +180,20 @@ func TestVerifyMisbehaviour(t *testing.T) {
 		{"nothing is decided on entries to come", func(t *testing.T, l *logtest.Log) {
 			add(t, l, genesis(l), free)
 			add(t, l, enrolment(1, 9), free)
+		}},
+		{"an SVID names the policy in force", func(t *testing.T, l *logtest.Log) {
+			a := begin(t, l)
+			addSVID(t, l, a, svid.Decision{Policy: 0, Decided: 2})
+		}},
+		{"an SVID renews an SVID", func(t *testing.T, l *logtest.Log) {
+			a, other := begin(t, l), uint64(0)
+			addSVID(t, l, a, svid.Decision{Policy: 1, Decided: 2, Renews: &other})
+		}},
+		{"an SVID is renewed once", func(t *testing.T, l *logtest.Log) {
+			a := begin(t, l)
+			first := addSVID(t, l, a, svid.Decision{Policy: 1, Decided: 2})
+			addSVID(t, l, a, svid.Decision{Policy: 1, Decided: 3, Renews: &first})
+			addSVID(t, l, a, svid.Decision{Policy: 1, Decided: 4, Renews: &first})
 		}},
 		{"entries are of known kinds", func(t *testing.T, l *logtest.Log) {
 			add(t, l, genesis(l), free)

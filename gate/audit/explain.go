@@ -126,6 +126,9 @@ func (e *Explanation) fromRecord(r *statement.Record) []Line {
 	if r.Verdict.Tie != "" {
 		branches[1].Lines = append(branches[1].Lines, Line{Text: "tied to its requester: " + r.Verdict.Tie, How: Recorded + " " + at})
 	}
+	if r.Renews != nil {
+		branches[0].Lines = append(branches[0].Lines, Line{Text: fmt.Sprintf("follows entry %d of its chain", *r.Renews), How: Recorded + " " + at})
+	}
 	for _, c := range r.Verdict.Clauses {
 		branches[3].Lines = append(branches[3].Lines, Line{Text: c, How: Recorded + " " + at})
 	}

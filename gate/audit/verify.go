@@ -112,7 +112,7 @@ func extends(ctx context.Context, r *Reader, was, now proof.Checkpoint) error {
 
 // readEntries recomputes the root from the entries and checks each.
 func (rep *Report) readEntries(ctx context.Context, r *Reader, now proof.Checkpoint, progress func(done, total uint64)) error {
-	a := auditor{spent: map[string]uint64{}}
+	a := auditor{spent: map[string]uint64{}, newest: map[uint64]bool{}}
 	tree := proof.NewRange()
 	for n := uint64(0); n*256 < now.Size; n++ {
 		width := int(min(256, now.Size-n*256))
@@ -145,6 +145,7 @@ type auditor struct {
 	spent   map[string]uint64 // spent key, hex -> index of the entry that took it
 	barrier uint64            // 1 + index of the newest barrier
 	policy  uint64            // index of the newest policy
+	newest  map[uint64]bool   // indexes of SVIDs: whether nothing has renewed them yet
 }
 
 // entry checks one entry against all before it.
@@ -172,6 +173,17 @@ func (a *auditor) svid(index uint64, tbs []byte) error {
 	if t.Decision.Policy != a.policy {
 		return fmt.Errorf("%s was decided by policy %d, but %d was in force", t.ID, t.Decision.Policy, a.policy)
 	}
+	if r := t.Decision.Renews; r != nil {
+		newest, ok := a.newest[*r]
+		switch {
+		case !ok:
+			return fmt.Errorf("%s renews entry %d, which is no SVID", t.ID, *r)
+		case !newest:
+			return fmt.Errorf("%s renews entry %d, which was renewed before", t.ID, *r)
+		}
+		a.newest[*r] = false
+	}
+	a.newest[index] = true
 	var keys []string
 	for _, k := range t.Decision.Spent {
 		keys = append(keys, proof.Hash(k).String())
