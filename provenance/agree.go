@@ -144,7 +144,7 @@ func builderFits(id, signer string, x *certificate.Extensions) bool {
 		return true
 	}
 	if class, ok := strings.CutPrefix(id, githubRunner); ok {
-		//lint:ignore SA1019 the older .5 is set for GitHub alone
+		// The older .5 is set for GitHub alone.
 		onGitHub := x.GithubWorkflowRepository != ""
 		return onGitHub && (class == "" || class == "/"+x.RunnerEnvironment)
 	}

@@ -51,11 +51,11 @@ func (e *entryShape) checkKind() error {
 	switch e.Kind {
 	case kindShape{"intoto", "0.0.2"}, kindShape{"dsse", "0.0.1"}: // Rekor v1
 		if len(e.Promise.SET) == 0 || e.IntegratedTime == 0 {
-			return errors.New("Rekor v1 entry without a signed entry timestamp: nothing signs its time and index")
+			return errors.New("entry of Rekor v1 without a signed entry timestamp: nothing signs its time and index")
 		}
 	case kindShape{"hashedrekord", "0.0.2"}: // Rekor v2
 		if len(e.Promise.SET) != 0 || e.IntegratedTime != 0 {
-			return errors.New("Rekor v2 entry with a promise or an integrated time, which nothing signs")
+			return errors.New("entry of Rekor v2 with a promise or an integrated time, which nothing signs")
 		}
 		if e.LogIndex != e.Proof.LogIndex {
 			return fmt.Errorf("log index %d, but the proof is of %d", e.LogIndex, e.Proof.LogIndex)

@@ -63,7 +63,7 @@ func (l *rekorLog) verify(ctx context.Context, e *entryShape, ev *evidence) erro
 	}
 	if e.v1() {
 		if err := rekorverify.VerifyLogEntry(ctx, e.anon(), l.signed); err != nil {
-			return fmt.Errorf("Rekor v1: %w", err)
+			return fmt.Errorf("by Rekor v1: %w", err)
 		}
 		return e.compareV1(ev)
 	}
@@ -71,7 +71,7 @@ func (l *rekorLog) verify(ctx context.Context, e *entryShape, ev *evidence) erro
 	// from the envelope and certificate. Both being at one index of one tree,
 	// the body is about this envelope and this certificate.
 	if err := tilesverify.VerifyLogEntry(e.proto(), l.noted); err != nil {
-		return fmt.Errorf("Rekor v2: %w", err)
+		return fmt.Errorf("by Rekor v2: %w", err)
 	}
 	return e.compareKind()
 }

@@ -156,7 +156,7 @@ func (sizes) EstimateCallCost(function, overload string, target *cost.AstNode, a
 	if function != "like" {
 		return nil
 	}
-	return &cost.CallEstimate{CostEstimate: cost.CostEstimate{Min: 1, Max: assumedText}}
+	return cost.NewCallEstimate(cost.Estimate{Min: 1, Max: assumedText}, nil)
 }
 
 func (sizes) CallCost(function, overload string, args []ref.Val, result ref.Val) *uint64 {

@@ -46,7 +46,7 @@ func (l *loader) build(r *rule, t strictyaml.At[ruleText]) error {
 // says nothing takes the two that are proofs.
 func (l *loader) artifact(r *rule, t strictyaml.At[ruleText]) error {
 	y := t.Value
-	allowed, line := y.Artifact, t.Pos.Line
+	allowed, line := y.Artifact, 0
 	switch {
 	case y.Artifact != nil && len(y.Artifact) == 0:
 		return l.Errorf(t.Pos, "rule %s has an empty artifact list", r.name)
@@ -58,8 +58,9 @@ func (l *loader) artifact(r *rule, t strictyaml.At[ruleText]) error {
 		return nil
 	case y.Artifact == nil:
 		allowed, line = texts{{Value: "measured"}, {Value: "token"}}, y.Build.Pos.Line
-	default:
-		line = y.Artifact[0].Pos.Line
+	}
+	if line == 0 {
+		line = allowed[0].Pos.Line
 	}
 	var tie []*glob
 	for _, a := range allowed {

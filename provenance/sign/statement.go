@@ -103,7 +103,7 @@ func (o *Options) slsa(c *certificate) (jsontext.Value, error) {
 		return nil, fmt.Errorf("the certificate of %q names no source repository: give a predicate", c.signer)
 	}
 	var p slsaV1
-	//lint:ignore SA1019 the older .5 is set for GitHub alone
+	// The older .5 is set for GitHub alone.
 	onGitHub := x.GithubWorkflowRepository != ""
 	p.Definition.BuildType = o.BuildType
 	if p.Definition.BuildType == "" {
