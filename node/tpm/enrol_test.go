@@ -231,7 +231,8 @@ func TestEKCertificateForms(t *testing.T) {
 		"wrapper's second tag 1003":  splice(6, 1, 0x03)(wrapped),
 		"padded with a mixture":      append(pad(der, 0), 0xff),
 		"two certificates":           append(bytes.Clone(der), der...),
-		"a public key":               wrapped[200:],
+		"part of a certificate":      wrapped[200:],
+		"empty sequence":             {0x30, 0x00},
 	} {
 		if got, err := tpm.EKHash(b); err == nil {
 			t.Errorf("%s: EKHash = %q", name, got)

@@ -544,9 +544,12 @@ func TestPublicAreas(t *testing.T) {
 		{tpm.RSASSA, "exponent written out", splice(18, 4, 0, 1, 0, 1), ""},
 		{tpm.RSASSA, "exponent 3", splice(18, 4, 0, 0, 0, 3), "exponent 3"},
 		{tpm.RSASSA, "exponent 1", splice(18, 4, 0, 0, 0, 1), "exponent 1"},
-		{tpm.RSASSA, "1024 bits", splice(16, 2, 4, 0), "1024 bits"},
+		{tpm.RSASSA, "RSA-1024", func(a []byte) []byte {
+			a[152] |= 0x80
+			return slices.Concat(a[:16], []byte{4, 0, 0, 0, 0, 0, 0, 128}, a[152:])
+		}, "RSA key of 1024 bits"},
 		{tpm.RSASSA, "3072 bits and a modulus of 2048", splice(16, 2, 12, 0), "not an odd number of 3072 bits"},
-		{tpm.RSASSA, "16384 bits", splice(16, 2, 0x40, 0), "16384 bits"},
+		{tpm.RSASSA, "16384 bits", splice(16, 2, 0x40, 0), "RSA key of 16384 bits"},
 		{tpm.RSASSA, "modulus of 255 bytes", splice(22, 3, 0, 255), "not an odd number"},
 		{tpm.RSASSA, "modulus begins with zero", set(24, 0), "not an odd number"},
 		{tpm.RSASSA, "modulus is even", func(a []byte) []byte { a[len(a)-1] &^= 1; return a }, "not an odd number"},
