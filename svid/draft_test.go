@@ -168,12 +168,12 @@ func TestDraftRefuses(t *testing.T) {
 		"33 DNS names":           {func(d *Draft) { d.DNSNames = slices.Repeat([]string{"a"}, 33) }, "more than 32"},
 		"IP address of 5 bytes":  {func(d *Draft) { d.IPs = []net.IP{make(net.IP, 5)} }, "IP address"},
 
-		"key nil":               {func(d *Draft) { d.Key = nil }, "key of type"},
-		"key P-224":             {func(d *Draft) { d.Key = must(ecdsa.GenerateKey(elliptic.P224(), rand.Reader))(t).Public() }, "P-256 or P-384"},
-		"key P-521":             {func(d *Draft) { d.Key = must(ecdsa.GenerateKey(elliptic.P521(), rand.Reader))(t).Public() }, "P-256 or P-384"},
-		"key a private key":     {func(d *Draft) { d.Key = newP256(t) }, "key of type"},
+		"key nil":           {func(d *Draft) { d.Key = nil }, "key of type"},
+		"key P-224":         {func(d *Draft) { d.Key = must(ecdsa.GenerateKey(elliptic.P224(), rand.Reader))(t).Public() }, "P-256 or P-384"},
+		"key P-521":         {func(d *Draft) { d.Key = must(ecdsa.GenerateKey(elliptic.P521(), rand.Reader))(t).Public() }, "P-256 or P-384"},
+		"key a private key": {func(d *Draft) { d.Key = newP256(t) }, "key of type"},
 		//lint:ignore SA1019 only the fields can hold what is no point
-		"key at infinity":       {func(d *Draft) { d.Key = &ecdsa.PublicKey{Curve: elliptic.P256(), X: new(big.Int), Y: new(big.Int)} }, "not a point"},
+		"key at infinity": {func(d *Draft) { d.Key = &ecdsa.PublicKey{Curve: elliptic.P256(), X: new(big.Int), Y: new(big.Int)} }, "not a point"},
 		//lint:ignore SA1019 only the fields can hold what is no point
 		"key off the curve":     {func(d *Draft) { d.Key = &ecdsa.PublicKey{Curve: elliptic.P256(), X: p256.X, Y: p256.X} }, "not a point"},
 		"key nil pointer":       {func(d *Draft) { d.Key = (*ecdsa.PublicKey)(nil) }, "P-256 or P-384"},
