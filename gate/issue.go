@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -170,6 +171,7 @@ func (g *Gate) record(ctx context.Context, gr *grant) (*svid.SVID, error) {
 	for _, fl := range gr.record.Verdict.Floors {
 		d.Decision.Floors = append(d.Decision.Floors, fl.Fact+":"+fl.Floor)
 	}
+	d.Decision.Floors = slices.Compact(d.Decision.Floors) // a fact may stand on several anchors
 	tbs, err := g.c.Authority.Draft(d)
 	if err != nil {
 		return nil, refuse(KeyRefused, "%w", err)

@@ -114,7 +114,13 @@ func floors(f *facts) (out []statement.Floor) {
 		out = append(out, f.who.floor)
 	}
 	if f.what != nil {
-		out = append(out, statement.Floor{Fact: "what", Floor: string(node.Institution), Anchor: "Sigstore " + f.what.Root()})
+		for _, a := range f.what.Anchors() {
+			role, hash, _ := strings.Cut(a, ":")
+			fl := statement.Floor{Fact: "what", Floor: string(node.Institution), Anchor: "Sigstore " + f.what.Root() + ", " + role}
+			if fl.SHA256.UnmarshalText([]byte(hash)) == nil {
+				out = append(out, fl)
+			}
+		}
 	}
 	if f.where != nil {
 		for _, a := range f.where.Anchors() {
