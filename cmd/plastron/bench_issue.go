@@ -181,11 +181,7 @@ func (b *issueBench) one(ctx context.Context, c *api.Client, bundle func(context
 	if err != nil {
 		return err
 	}
-	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
-	if err != nil {
-		return err
-	}
-	spki, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	csr, spki, err := asked(key)
 	if err != nil {
 		return err
 	}
@@ -229,7 +225,7 @@ func issueFloor() (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
+	csr, _, err := asked(key)
 	if err != nil {
 		return 0, err
 	}

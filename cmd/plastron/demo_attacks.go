@@ -140,7 +140,7 @@ func (d *demo) quoteForAnotherKey(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	spki, err := x509.MarshalPKIXPublicKey(&honest.PublicKey)
+	_, spki, err := asked(honest)
 	if err != nil {
 		return err
 	}
@@ -157,7 +157,7 @@ func (d *demo) quoteForAnotherKey(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, mine)
+	csr, _, err := asked(mine)
 	if err != nil {
 		return err
 	}
@@ -205,7 +205,7 @@ func (d *demo) strangerEnrols(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	spki, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	_, spki, err := asked(key)
 	if err != nil {
 		return err
 	}

@@ -40,12 +40,8 @@ func gateRunCmd() *cobra.Command {
 		Short: "Serve the gate until it is told to stop",
 		Args:  exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx := cmd.Context()
-			if stopAfter > 0 {
-				var cancel context.CancelFunc
-				ctx, cancel = context.WithTimeout(ctx, stopAfter)
-				defer cancel()
-			}
+			ctx, cancel := within(cmd.Context(), stopAfter)
+			defer cancel()
 			f, err := config.Load(path)
 			if err != nil {
 				return usagef("%w", err)
@@ -58,6 +54,14 @@ func gateRunCmd() *cobra.Command {
 	c.Flags().StringVar(&path, "config", "gate.yaml", "the gate's configuration")
 	c.Flags().DurationVar(&stopAfter, "stop-after", 0, "stop by itself after this time (0: never)")
 	return c
+}
+
+// within is ctx until a time is over; 0 is for ever.
+func within(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	if d == 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, d)
 }
 
 // logger writes one line an event to stderr.

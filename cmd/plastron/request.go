@@ -210,11 +210,7 @@ func (r *requester) key() (*ecdsa.PrivateKey, error) {
 // issue makes the evidence over a fresh beacon and asks. A TPM that the gate
 // does not know yet is enrolled first.
 func (r *requester) issue(ctx context.Context, c *api.Client, key *ecdsa.PrivateKey) (*api.Issued, *uint64, error) {
-	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
-	if err != nil {
-		return nil, nil, err
-	}
-	spki, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	csr, spki, err := asked(key)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -249,6 +245,16 @@ func (r *requester) issue(ctx context.Context, c *api.Client, key *ecdsa.Private
 	}
 	issued, err = c.Issue(ctx, req)
 	return issued, &index, err
+}
+
+// asked returns what a request says of its key: a CSR, and the DER public key
+// that evidence is bound to.
+func asked(key *ecdsa.PrivateKey) (csr, spki []byte, err error) {
+	if csr, err = x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key); err != nil {
+		return nil, nil, err
+	}
+	spki, err = x509.MarshalPKIXPublicKey(&key.PublicKey)
+	return csr, spki, err
 }
 
 // renewal signs for the new key with that of the SVID that is renewed.

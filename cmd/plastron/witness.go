@@ -5,8 +5,6 @@ import (
 	"crypto"
 	"crypto/ed25519"
 	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -23,6 +21,7 @@ import (
 	"plastron/gate/config"
 	"plastron/log/proof"
 	"plastron/log/witness"
+	"plastron/svid"
 )
 
 func witnessCmd() *cobra.Command {
@@ -94,12 +93,8 @@ func witnessRunCmd() *cobra.Command {
 		Short: "Cosign checkpoints of logs that never go back on themselves",
 		Args:  exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx := cmd.Context()
-			if stopAfter > 0 {
-				var cancel context.CancelFunc
-				ctx, cancel = context.WithTimeout(ctx, stopAfter)
-				defer cancel()
-			}
+			ctx, cancel := within(cmd.Context(), stopAfter)
+			defer cancel()
 			var logs []witness.LogKey
 			for _, path := range policies {
 				p, err := readPolicy(path)
@@ -137,21 +132,9 @@ func witnessRunCmd() *cobra.Command {
 
 // witnessKey reads the key that init made, and the name beside it.
 func witnessKey(dir string) (crypto.Signer, string, error) {
-	text, err := os.ReadFile(filepath.Join(dir, "witness.key"))
+	key, err := svid.LoadKey(filepath.Join(dir, "witness.key"))
 	if err != nil {
 		return nil, "", err
-	}
-	block, _ := pem.Decode(text)
-	if block == nil {
-		return nil, "", errors.New("witness.key: no PEM block in it")
-	}
-	k, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
-		return nil, "", fmt.Errorf("witness.key: %w", err)
-	}
-	key, ok := k.(ed25519.PrivateKey)
-	if !ok {
-		return nil, "", fmt.Errorf("witness.key: %T, want Ed25519", k)
 	}
 	policy, err := os.ReadFile(filepath.Join(dir, "witness.policy"))
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -307,29 +306,12 @@ func (f *File) certificates(patterns []string) (certs []*x509.Certificate, err e
 			if err != nil {
 				return nil, err
 			}
-			more, err := parseCertificates(text)
+			more, err := svid.ParseCertificates(text)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", path, err)
 			}
 			certs = append(certs, more...)
 		}
-	}
-	return certs, nil
-}
-
-func parseCertificates(text []byte) (certs []*x509.Certificate, err error) {
-	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
-		if block.Type != "CERTIFICATE" {
-			return nil, fmt.Errorf("a PEM block of type %q, want CERTIFICATE", block.Type)
-		}
-		c, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return nil, err
-		}
-		certs = append(certs, c)
-	}
-	if len(certs) == 0 {
-		return nil, errors.New("no PEM certificate in it")
 	}
 	return certs, nil
 }
