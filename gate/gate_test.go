@@ -556,3 +556,16 @@ func TestRenewalRefused(t *testing.T) {
 	foreign := other.issue(other.plain(key))
 	w.refused(w.renew(foreign, key, newKey(t)), gate.RenewalRefused)
 }
+
+// A clock that goes back further than the log allows issues nothing.
+func TestClockBehind(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.issue(w.plain(newKey(t)))
+	w.pass(-time.Minute)
+	w.issue(w.plain(newKey(t)))
+	w.pass(-2 * time.Minute)
+	w.refused(w.plain(newKey(t)), gate.LogUnavailable)
+	w.pass(3 * time.Minute)
+	w.issue(w.plain(newKey(t)))
+}

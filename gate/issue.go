@@ -21,6 +21,10 @@ import (
 // whose clocks are behind.
 const Backdate = 10 * time.Second
 
+// maxBehind is how far the clock may be behind the latest decision in the log. A
+// clock that goes back further would stretch what has expired.
+const maxBehind = 2 * time.Minute
+
 // tries is how often a decision is made again because the log moved under it.
 const tries = 3
 
@@ -100,6 +104,9 @@ func (g *Gate) decideAndLog(ctx context.Context, req *Request, f *facts) (*svid.
 // state; it changes nothing.
 func (g *Gate) decide(req *Request, f *facts) (*grant, error) {
 	v := g.state.look(banFacts(f))
+	if behind := v.latest.Sub(f.now); behind > maxBehind {
+		return nil, refuse(LogUnavailable, "the gate's clock is %s behind its own log: whoever runs it has to mend the clock", behind.Round(time.Second))
+	}
 	p, err := g.loaded(v.policy)
 	if err != nil {
 		return nil, err

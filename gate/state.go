@@ -25,6 +25,7 @@ type state struct {
 	enrolments map[enrolmentID]*node.Enrolment
 	issued     map[uint64]*issuance // by entry index; expired ones are swept
 	swept      time.Time
+	decided    time.Time // the latest time at which an SVID was decided, by its entry
 }
 
 type trustAt struct {
@@ -121,6 +122,9 @@ func (s *state) applySVID(index uint64, tbs []byte) error {
 		}
 	}
 	s.issued[index] = i
+	if at := t.NotBefore.Add(Backdate); at.After(s.decided) {
+		s.decided = at
+	}
 	s.sweep()
 	return nil
 }
@@ -171,14 +175,15 @@ func (s *state) applyStatement(index uint64, body []byte) error {
 type view struct {
 	decided uint64
 	policy  *policyAt
-	banned  *banAt // the first of the asked facts that is banned
+	banned  *banAt    // the first of the asked facts that is banned
+	latest  time.Time // when the latest SVID was decided
 }
 
 // look returns the view for a decision that rests on facts.
 func (s *state) look(facts []fact) view {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	v := view{decided: s.applied, policy: s.policy}
+	v := view{decided: s.applied, policy: s.policy, latest: s.decided}
 	for _, f := range facts {
 		if b, ok := s.bans[f]; ok {
 			v.banned = &b

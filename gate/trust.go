@@ -143,18 +143,17 @@ func (g *Gate) Bundle(ctx context.Context) (*Bundle, error) {
 	g.state.mu.RLock()
 	newest := g.state.trust
 	g.state.mu.RUnlock()
-	b := &Bundle{Certificates: newest.statement.Certificates, Checkpoint: g.log.Checkpoint()}
-	for index, to := range map[uint64]*Proven{newest.index: &b.Trust, 0: &b.Genesis} {
-		p, err := g.proven(ctx, index)
-		if err != nil {
+	genesis, err := g.proven(ctx, 0)
+	if err != nil {
+		return nil, asRefusal(err)
+	}
+	trust := genesis
+	if newest.index > 0 {
+		if trust, err = g.proven(ctx, newest.index); err != nil {
 			return nil, asRefusal(err)
 		}
-		*to = *p
-		if newest.index == 0 {
-			b.Trust, b.Genesis = *p, *p
-		}
 	}
-	return b, nil
+	return &Bundle{newest.statement.Certificates, g.log.Checkpoint(), *trust, *genesis}, nil
 }
 
 func (g *Gate) proven(ctx context.Context, index uint64) (*Proven, error) {
