@@ -20,6 +20,7 @@ const (
 	KindBeacon  = "beacon"
 	KindCSR     = "csr"
 	KindRenewal = "renewal"
+	KindPolicy  = "policy"
 )
 
 // Record returns the decision record with a hash; fs.ErrNotExist where the log
@@ -44,8 +45,11 @@ func (g *Gate) Evidence(h proof.Hash) (kind string, data []byte, err error) {
 	if err != nil {
 		return "", nil, err
 	}
-	if isRecord(b) {
+	switch {
+	case isRecord(b):
 		return "", nil, fmt.Errorf("evidence %s: %w", h, fs.ErrNotExist)
+	case g.state.isPolicy(h): // longer than an entry holds
+		return KindPolicy, b, nil
 	}
 	return g.kindOf(b), b, nil
 }

@@ -451,6 +451,20 @@ func TestUsePolicy(t *testing.T) {
 	}
 }
 
+// A policy longer than an entry holds is stored beside it, by its hash.
+func TestLongPolicy(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	text := []byte(strings.Repeat("# a remark\n", statement.MaxText/10) + policyText)
+	must(w.gate.UsePolicy(context.Background(), "policy.yaml", text, "test"))(t)
+	_, p := w.gate.Policy()
+	kind, stored, err := w.gate.Evidence(p.SHA256)
+	if err != nil || kind != gate.KindPolicy || !bytes.Equal(stored, text) || p.Text != "" {
+		t.Errorf("stored as %q, %d bytes, %v; %d bytes in the entry", kind, len(stored), err, len(p.Text))
+	}
+	w.issue(w.plain(newKey(t)))
+}
+
 // The zero values of what a request proves prove nothing.
 func TestZeroRequest(t *testing.T) {
 	t.Parallel()

@@ -21,6 +21,7 @@ type state struct {
 	applied    uint64       // number of entries applied; the next decision's `decided`
 	trust      *trustAt
 	policy     *policyAt
+	texts      map[proof.Hash]bool // SHA-256 of every policy text there was
 	bans       map[fact]banAt
 	enrolments map[enrolmentID]*node.Enrolment
 	issued     map[uint64]*issuance // by entry index; expired ones are swept
@@ -68,6 +69,7 @@ const remember = 25 * time.Hour
 func newState(now func() time.Time) *state {
 	return &state{
 		now:        now,
+		texts:      map[proof.Hash]bool{},
 		bans:       map[fact]banAt{},
 		enrolments: map[enrolmentID]*node.Enrolment{},
 		issued:     map[uint64]*issuance{},
@@ -151,6 +153,7 @@ func (s *state) applyStatement(index uint64, body []byte) error {
 	switch p := p.(type) {
 	case *statement.Policy:
 		s.policy = &policyAt{index, p}
+		s.texts[p.SHA256] = true
 	case *statement.Trust:
 		s.trust = &trustAt{index, p}
 	case *statement.Ban:
@@ -212,6 +215,12 @@ func (s *state) chain(index uint64) (first, newest *issuance) {
 		return nil, nil
 	}
 	return first, s.issued[first.newest]
+}
+
+func (s *state) isPolicy(h proof.Hash) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.texts[h]
 }
 
 func (s *state) banList() []banAt {

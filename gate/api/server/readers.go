@@ -119,7 +119,7 @@ func (rs *readers) serveRecord(w http.ResponseWriter, r *http.Request, by reader
 // document without a slot for our bind, is worth something to who holds it.
 var (
 	public  = []string{"bundle", "beacon"}
-	private = []string{"csr", "jwk", "node"}
+	private = []string{"csr", "jwk", "node", "policy", "renewal"}
 )
 
 func (rs *readers) serveEvidence(w http.ResponseWriter, r *http.Request, by reader) {
