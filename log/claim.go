@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"plastron/log/proof"
 	"plastron/log/witness"
@@ -87,7 +88,7 @@ func (r *recovery) consult(ctx context.Context, clients []*witness.Client) error
 	if r.o.Policy.Unwitnessed() {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, roundTimeout)
+	ctx, cancel := context.WithTimeout(ctx, 2*witness.Timeout+time.Second)
 	defer cancel()
 	words := make([]word, len(clients))
 	var asked sync.WaitGroup
@@ -117,11 +118,15 @@ func (r *recovery) consult(ctx context.Context, clients []*witness.Client) error
 	return nil
 }
 
-// word asks one witness. One that shows less than it has signed for us before
-// is not believed.
+// word asks one witness, and once more if it did not answer in time: who starts
+// with the machine may find its witness still starting. One that shows less
+// than it has signed for us before is not believed.
 func (r *recovery) word(ctx context.Context, c *witness.Client) (w word) {
 	w.name = c.Witness().Name
 	_, w.note, w.err = c.Latest(ctx)
+	if errors.Is(w.err, context.DeadlineExceeded) {
+		_, w.note, w.err = c.Latest(ctx)
+	}
 	if errors.Is(w.err, fs.ErrNotExist) {
 		w.note, w.err = nil, nil
 	}
