@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"time"
 
 	"plastron/log/proof"
 )
@@ -20,9 +21,14 @@ func (l *Log) commitAll() {
 	}
 }
 
-// filled waits for a batch with an entry in it. It then lets those run who are
-// about to append: whoever was released with the last batch is, and would
-// otherwise wait for the disk twice.
+// holdBatch is how long a batch stays open for the witnesses' sake.
+const holdBatch = 5 * time.Millisecond
+
+// filled waits for a batch with an entry in it. While witnesses are being asked
+// the batch stays open: it will wait for their next round in any case, and one
+// batch a round is one signature, one record and two syncs for all. It then lets
+// those run who are about to append: whoever was released with the last batch
+// is, and would otherwise wait for the disk twice.
 func (l *Log) filled() bool {
 	select {
 	case <-l.filling:
@@ -35,6 +41,7 @@ func (l *Log) filled() bool {
 			return false
 		}
 	}
+	l.rounds.wait(holdBatch, l.poisoned)
 	for n, last := l.entriesOpen(), 0; n > last; n = l.entriesOpen() {
 		last = n
 		runtime.Gosched()

@@ -34,6 +34,7 @@ type inode struct {
 	data   []byte  // as read
 	synced []byte  // as on the disk
 	writes []write // since then
+	syncs  int     // that were asked for
 }
 
 // A write with nil data is a truncation to size off.
@@ -345,8 +346,16 @@ func (f *memFile) Sync() error {
 		}
 		return err
 	}
+	f.n.syncs++
 	f.n.flush()
 	return nil
+}
+
+// syncs returns how often a file was synced.
+func (d *memDisk) syncs(name string) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.names[name].syncs
 }
 
 func (f *memFile) Size() (int64, error) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"plastron/log/proof"
@@ -32,6 +33,23 @@ type rounds struct {
 	demand  chan chan<- error // Recosign's questions
 	answers chan answer       // one place for each client
 	busy    map[*witness.Client]bool
+	asking  atomic.Bool // a round is under way
+	over    bell        // rung when it no longer is
+}
+
+// wait waits until no round is under way, or for as long as is given.
+func (r *rounds) wait(most time.Duration, poisoned <-chan struct{}) {
+	over := r.over.next()
+	if !r.asking.Load() {
+		return
+	}
+	enough := time.NewTimer(most)
+	defer enough.Stop()
+	select {
+	case <-over:
+	case <-enough.C:
+	case <-poisoned:
+	}
 }
 
 // An answer is what a witness said in a round.
@@ -128,7 +146,10 @@ func (l *Log) hold(ctx context.Context) error {
 	r := &round{size: size, note: note, heard: map[string]bool{}, failed: map[string]error{}}
 	ctx, cancel := context.WithTimeout(ctx, roundTimeout)
 	defer cancel()
+	l.rounds.asking.Store(true)
 	c, err := l.ask(ctx, r)
+	l.rounds.asking.Store(false)
+	l.rounds.over.ring()
 	switch {
 	case err == nil:
 		l.release(c)

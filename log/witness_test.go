@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -238,46 +239,101 @@ func (p inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	return w.Result(), nil
 }
 
+// bubbled is a log in a bubble, and what it was opened with.
+type bubbled struct {
+	*log.Log
+	o log.Options
+}
+
+// inBubble opens a log on a simulated disk, with an entry in it and a witness
+// that takes a while to answer.
+func inBubble(t *testing.T, dir string, takes time.Duration) (bubbled, *memDisk) {
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer := logtest.Signer(t, "log.example/bubble")
+	server, err := witness.NewServer(witness.Config{
+		Dir: dir, Key: key, Name: "w.example",
+		Logs: []witness.LogKey{{Origin: signer.Name(), VKey: signer.VKey()}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Close() })
+	policy, err := proof.ParsePolicy(fmt.Appendf(nil, "log %s\nwitness w %s http://w.example\nquorum w\n", signer.VKey(), server.VKey()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	slow := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(takes)
+		server.Handler().ServeHTTP(w, r)
+	})
+	client, err := witness.NewClient(policy, policy.Witnesses()[0], &http.Client{Transport: inProcess{slow}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	disk := newDisk()
+	o := log.Options{
+		Dir: "/data", Lock: "/lock", FS: disk, Segment: 1 << 20,
+		Signer: signer, Policy: policy, Witnesses: []*witness.Client{client},
+	}
+	l, err := log.Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	if _, err := l.Append(t.Context(), []byte("one"), free); err != nil {
+		t.Fatal(err)
+	}
+	return bubbled{l, o}, disk
+}
+
+// TestBatchOfARound appends one entry after the other while a witness is being
+// asked: they are written as one, and not as late as the witness answers.
+func TestBatchOfARound(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l, disk := inBubble(t, dir, 20*time.Millisecond)
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		add := func(i int) {
+			wg.Go(func() {
+				if _, err := l.Append(t.Context(), fmt.Append(nil, i), free); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		add(0)
+		time.Sleep(time.Millisecond)
+		size, before := l.Size(), disk.syncs("/data/segments/00000000")
+		for i := range 20 {
+			add(1 + i)
+			time.Sleep(100 * time.Microsecond)
+		}
+		if n := l.Size(); n != size {
+			t.Errorf("%d entries were written while others came", n-size)
+		}
+		time.Sleep(10 * time.Millisecond)
+		if n := l.Size(); n != size+20 {
+			t.Errorf("%d entries are durable before the round is over, want 20", n-size)
+		}
+		if n := disk.syncs("/data/segments/00000000") - before; n != 1 {
+			t.Errorf("%d records for 20 entries, want 1", n)
+		}
+	})
+}
+
 // TestIdle leaves a log alone for ten minutes.
 func TestIdle(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		_, key, err := ed25519.GenerateKey(rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		signer := logtest.Signer(t, "log.example/idle")
-		server, err := witness.NewServer(witness.Config{
-			Dir: dir, Key: key, Name: "w.example",
-			Logs: []witness.LogKey{{Origin: signer.Name(), VKey: signer.VKey()}},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer server.Close()
-		policy, err := proof.ParsePolicy(fmt.Appendf(nil, "log %s\nwitness w %s http://w.example\nquorum w\n", signer.VKey(), server.VKey()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		client, err := witness.NewClient(policy, policy.Witnesses()[0], &http.Client{Transport: inProcess{server.Handler()}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		l, err := log.Open(t.Context(), log.Options{
-			Dir: "/data", Lock: "/lock", FS: newDisk(), Segment: 4096,
-			Signer: signer, Policy: policy, Witnesses: []*witness.Client{client},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		if _, err := l.Append(t.Context(), []byte("one"), free); err != nil {
-			t.Fatal(err)
-		}
+		l, _ := inBubble(t, dir, 0)
 		for range 100 {
 			time.Sleep(6 * time.Second)
-			c, err := policy.OpenCheckpoint(l.Checkpoint())
+			c, err := l.o.Policy.OpenCheckpoint(l.Checkpoint())
 			if err != nil {
 				t.Fatal(err)
 			}
