@@ -1,7 +1,6 @@
 package log
 
 import (
-	"errors"
 	"fmt"
 	"runtime"
 	"time"
@@ -71,7 +70,7 @@ func (l *Log) seal() *batch {
 // known whether it will be durable, and it leaves only after it is.
 func (l *Log) commit(b *batch) (err error) {
 	r := &b.record
-	r.checkpoint, err = l.o.Signer.Sign(proof.Checkpoint{Origin: l.o.Signer.Name(), Size: r.end(), Root: b.root})
+	r.checkpoint, err = l.o.Signer.SignUnchecked(proof.Checkpoint{Origin: l.o.Signer.Name(), Size: r.end(), Root: b.root})
 	if err != nil {
 		return err
 	}
@@ -79,11 +78,15 @@ func (l *Log) commit(b *batch) (err error) {
 	if r.segment, r.offset, err = l.segments.reserve(r.size()); err != nil {
 		return fmt.Errorf("write entries %d to %d: %w", r.start, r.end()-1, err)
 	}
-	opened := l.openUnwitnessed(r.checkpoint)
+	opened := l.check(r.checkpoint)
 	// Until append returns, a crash leaves the batch or nothing, and nobody
 	// has heard of it. Until put returns, it leaves the batch: it is adopted.
 	if err := l.segments.append(r, finishHead(b.head, r), b.bodies); err != nil {
 		return fmt.Errorf("write entries %d to %d: %w", r.start, r.end()-1, err)
+	}
+	own := <-opened
+	if own.err != nil {
+		return fmt.Errorf("our own checkpoint of size %d: %w", r.end(), own.err)
 	}
 	if err := l.lock.put(r.checkpoint); err != nil {
 		return fmt.Errorf("write lock for size %d: %w", r.end(), err)
@@ -102,31 +105,36 @@ func (l *Log) commit(b *batch) (err error) {
 	l.applied.Store(r.end())
 	l.mu.Unlock()
 	b.head, b.bodies, b.stored = nil, nil, nil
-	if opened == nil {
-		l.changed.ring()
-		l.rounds.wake()
+	if own.cosigned != nil {
+		l.release(own.cosigned)
 		return nil
 	}
-	c := <-opened
-	if c == nil {
-		return errors.New("our own checkpoint does not meet the log policy")
-	}
-	l.release(c)
+	l.changed.ring()
+	l.rounds.wake()
 	return nil
 }
 
-// openUnwitnessed verifies, while the disk is busy, what the log's signature
-// alone vouches for. It returns nil if there are witnesses to be asked.
-func (l *Log) openUnwitnessed(note []byte) <-chan *proof.Cosigned {
-	if !l.o.Policy.Unwitnessed() {
-		return nil
-	}
-	opened := make(chan *proof.Cosigned, 1)
+// ownNote is what a note of ours is to others.
+type ownNote struct {
+	cosigned *proof.Cosigned // nil: witnesses have to be asked
+	err      error
+}
+
+// check verifies, while the disk is busy, what the log's key has signed: a
+// signature that a faulty key made wrong must not leave. If the policy asks for
+// no witnesses, that is all there is to it.
+func (l *Log) check(note []byte) <-chan ownNote {
+	checked := make(chan ownNote, 1)
 	go func() { // ends by itself
-		c, _ := l.o.Policy.OpenCheckpoint(note) // nil is all that an error says here
-		opened <- c
+		var own ownNote
+		if l.o.Policy.Unwitnessed() {
+			own.cosigned, own.err = l.o.Policy.OpenCheckpoint(note)
+		} else {
+			_, own.err = l.o.Policy.OpenSigned(note)
+		}
+		checked <- own
 	}()
-	return opened
+	return checked
 }
 
 // release gives a cosigned checkpoint to all who wait for one that covers

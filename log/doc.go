@@ -24,7 +24,8 @@
 //  2. The batch is sealed: its checkpoint is signed. Each size is signed once.
 //     A crash: nothing happened; the signature was never seen.
 //  3. One record with entries, conditions, records, evidence and checkpoint is
-//     written to the segment; one fdatasync.
+//     written to the segment; one fdatasync. Meanwhile the signature is
+//     verified: one that a faulty key made wrong goes no further.
 //     A crash before it returns: the record is torn, and cut at the next start,
 //     or it is whole, and adopted. Nobody was told of it.
 //  4. The checkpoint goes to the lock; one fdatasync.
@@ -60,7 +61,8 @@
 // data holds, or on another root, refuses the start: the data was rolled back,
 // or the log forked. So do data without a lock, data of another log, damage
 // before the end, and a second process. A record beyond the lock must bear our
-// signature and have all its blobs; it is then adopted, otherwise cut. Every
+// signature, or the start is refused; if it has all its blobs it is adopted,
+// otherwise cut. Every
 // checkpoint that ever left had a quorum; so the start is refused if the
 // witnesses that gave no answer, or one that cannot be true, could be a quorum
 // among themselves. One that lies is not believed without our signature.

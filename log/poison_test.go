@@ -1,8 +1,15 @@
 package log_test
 
 import (
+	"bytes"
+	"crypto"
+	"crypto/ed25519"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
+	"os"
+	"sync/atomic"
 	"testing"
 
 	"plastron/log"
@@ -59,6 +66,60 @@ func TestPoison(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A faultyKey signs wrongly when it is told to.
+type faultyKey struct {
+	ed25519.PrivateKey
+	faulty atomic.Bool
+}
+
+func (k *faultyKey) Sign(r io.Reader, message []byte, o crypto.SignerOpts) ([]byte, error) {
+	sig, err := k.PrivateKey.Sign(r, message, o)
+	if k.faulty.Load() {
+		sig[9] ^= 1
+	}
+	return sig, err
+}
+
+// TestFaultyKey has the log's key make a wrong signature, which can give the key
+// away: nobody gets to see it.
+func TestFaultyKey(t *testing.T) {
+	t.Parallel()
+	for _, witnesses := range []int{0, 1} {
+		_, private, err := ed25519.GenerateKey(rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key := &faultyKey{PrivateKey: private}
+		l := logtest.New(t, logtest.Witnesses(witnesses, witnesses), logtest.Key(key))
+		mustAppend(t, l, "before")
+		lock := readFile(t, l.Options.Lock+"/checkpoint")
+		key.faulty.Store(true)
+		if _, err := l.Append(t.Context(), []byte("wrong"), free); !errors.Is(err, log.ErrPoisoned) || !errors.Is(err, proof.ErrSignature) {
+			t.Errorf("%v, want ErrPoisoned for a signature", err)
+		}
+		key.faulty.Store(false)
+		if _, err := l.Append(t.Context(), []byte("after"), free); !errors.Is(err, log.ErrPoisoned) {
+			t.Errorf("afterwards: %v, want ErrPoisoned", err)
+		}
+		l.Close()
+		if !bytes.Equal(lock, readFile(t, l.Options.Lock+"/checkpoint")) {
+			t.Error("the lock has it")
+		}
+		if c, err := l.Policy.OpenCheckpoint(readFile(t, l.Options.Dir+"/tiles/checkpoint")); err != nil || c.Checkpoint().Size != 1 {
+			t.Errorf("published %v, %v", c.Checkpoint(), err)
+		}
+	}
+}
+
+func readFile(t *testing.T, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 // TestApplyFails has the program not understand an entry.

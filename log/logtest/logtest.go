@@ -4,6 +4,7 @@
 package logtest
 
 import (
+	"crypto"
 	"crypto/ed25519"
 	"crypto/rand"
 	"fmt"
@@ -26,6 +27,7 @@ type Option func(*setup)
 
 type setup struct {
 	origin    string
+	key       crypto.Signer
 	witnesses int
 	quorum    int
 	now       func() time.Time
@@ -34,6 +36,9 @@ type setup struct {
 
 // Origin names the log; the default is "log.example/test".
 func Origin(origin string) Option { return func(s *setup) { s.origin = origin } }
+
+// Key is the log's key; the default is a new one.
+func Key(k crypto.Signer) Option { return func(s *setup) { s.key = k } }
 
 // Witnesses runs n witnesses of which quorum must cosign. The default is one of
 // one.
@@ -107,7 +112,10 @@ func New(t testing.TB, options ...Option) *Log {
 	for _, o := range options {
 		o(&s)
 	}
-	l := &Log{Signer: Signer(t, s.origin)}
+	if s.key == nil {
+		s.key = key(t)
+	}
+	l := &Log{Signer: signer(t, s.origin, s.key)}
 	for i := range s.witnesses {
 		l.Witnesses = append(l.Witnesses, newWitness(t, fmt.Sprintf("w%d", i+1), l.Signer, s.now))
 	}
@@ -138,7 +146,12 @@ func (l *Log) Open(t testing.TB) {
 // Signer returns the signer of a log with a new key.
 func Signer(t testing.TB, origin string) *proof.Signer {
 	t.Helper()
-	s, err := proof.NewLogSigner(origin, key(t))
+	return signer(t, origin, key(t))
+}
+
+func signer(t testing.TB, origin string, k crypto.Signer) *proof.Signer {
+	t.Helper()
+	s, err := proof.NewLogSigner(origin, k)
 	if err != nil {
 		t.Fatal(err)
 	}
