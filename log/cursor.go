@@ -1,6 +1,7 @@
 package log
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -31,7 +32,8 @@ func (c *cursor) close() {
 
 // next returns the next record, io.EOF where the last segment has only zeros
 // left or is full, and *damage where something else than a record is.
-// The record is valid until the next call.
+// The record shares memory with the window it was read in, which is not used
+// again.
 func (c *cursor) next() (*record, error) {
 	for {
 		if c.file == nil {
@@ -114,11 +116,14 @@ func (c *cursor) bytes(n int) ([]byte, error) {
 	return c.window[at : at+int64(n)], nil
 }
 
+var zeros [64 << 10]byte
+
 func isZero(b []byte) bool {
-	for _, c := range b {
-		if c != 0 {
+	for len(b) > len(zeros) {
+		if !bytes.Equal(b[:len(zeros)], zeros[:]) {
 			return false
 		}
+		b = b[len(zeros):]
 	}
-	return true
+	return bytes.Equal(b, zeros[:len(b)])
 }

@@ -44,14 +44,49 @@ func (r *recovery) replay() (err error) {
 	return r.judge()
 }
 
+// A readRecord is a record whose checksum is right, or why there is none.
+type readRecord struct {
+	*record
+	leaves []proof.Hash // of its entries
+	err    error        // as cursor.next
+}
+
+// readAhead reads and hashes records while others are being accepted, up to the
+// first that is none. It ends by itself, or when stop is closed.
+func (s *segments) readAhead(stop <-chan struct{}) <-chan readRecord {
+	out := make(chan readRecord, 64)
+	go func() {
+		c := s.cursor(place{})
+		defer c.close()
+		for {
+			r, err := c.next()
+			read := readRecord{record: r, err: err}
+			if err == nil {
+				for i := range r.entries {
+					read.leaves = append(read.leaves, proof.LeafHash(r.entries[i].Entry))
+				}
+			}
+			select {
+			case out <- read:
+			case <-stop:
+				return
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return out
+}
+
 // records replays up to the last whole record.
 func (r *recovery) records() error {
-	c := r.segments.cursor(place{})
-	defer c.close()
-	for {
-		record, err := c.next()
+	stop := make(chan struct{})
+	defer close(stop)
+	for read := range r.segments.readAhead(stop) {
+		err := read.err
 		if err == nil {
-			err = r.accept(record)
+			err = r.accept(read.record, read.leaves)
 		}
 		var d *damage
 		switch {
@@ -63,14 +98,15 @@ func (r *recovery) records() error {
 		case err != nil:
 			return err
 		}
-		r.behind = place{record.end(), record.segment, record.offset + record.size()}
+		r.behind = place{read.end(), read.segment, read.offset + read.size()}
 	}
+	panic("log: internal error: no end of the segments")
 }
 
 // accept takes a record whose checksum is right. Up to the lock's size it was
 // acknowledged, and the lock's root covers it. Beyond, its write may not have
 // ended: it is whole if its blobs are, and then it is ours or nobody's.
-func (r *recovery) accept(rec *record) error {
+func (r *recovery) accept(rec *record, leaves []proof.Hash) error {
 	if rec.start != r.tree.size() {
 		return fmt.Errorf("segment %d, byte %d: the record begins with entry %d, %d entries come before it", rec.segment, rec.offset, rec.start, r.tree.size())
 	}
@@ -85,8 +121,8 @@ func (r *recovery) accept(rec *record) error {
 	if ahead && len(bad) > 0 {
 		return &damage{rec.segment, rec.offset, errors.New("a blob is not whole")}
 	}
-	for i := range rec.entries {
-		r.tree.append(proof.LeafHash(rec.entries[i].Entry))
+	for _, leaf := range leaves {
+		r.tree.append(leaf)
 		if err := r.meet(); err != nil {
 			return err
 		}
@@ -126,7 +162,8 @@ func (r *recovery) spoilt(rec *record) (map[int]bool, error) {
 }
 
 // signed compares the record's checkpoint with the tree, and beyond the lock
-// verifies that we signed it.
+// verifies that we signed it. What we did not sign is not cut: it may be
+// another log's data in the wrong place.
 func (r *recovery) signed(rec *record, ahead bool) error {
 	want := proof.Checkpoint{Origin: r.o.Signer.Name(), Size: rec.end(), Root: r.tree.root()}
 	if !bytes.HasPrefix(rec.checkpoint, []byte(want.Text()+"\n")) {
