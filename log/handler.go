@@ -18,6 +18,7 @@ import (
 // tlog-tiles: GET and HEAD of /checkpoint and /tile/…. A partial tile is served
 // for every size the log ever had a checkpoint of, cut from a wider one. What
 // goes beyond the published size is not there, and neither is any other file.
+// Full bundles are compressed for who takes gzip.
 func (l *Log) Handler() http.Handler {
 	return http.HandlerFunc(l.serve)
 }
@@ -72,6 +73,15 @@ func (l *Log) serveTile(w http.ResponseWriter, r *http.Request, path string) {
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	if level == proof.Entries && width == proof.TileWidth {
+		w.Header().Set("Vary", "Accept-Encoding")
+		if takesGzip(r) {
+			if z := l.gzipped.bundle(index, b); z != nil {
+				w.Header().Set("Content-Encoding", "gzip")
+				b = z
+			}
+		}
+	}
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(b))
 }
 

@@ -51,6 +51,7 @@ type Log struct {
 	stop       context.CancelFunc
 	rounds     rounds
 	publisher  publisher
+	gzipped    gzipped
 }
 
 // Size returns the number of durable entries.

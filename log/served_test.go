@@ -2,6 +2,7 @@ package log_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -350,6 +351,65 @@ func TestHandler(t *testing.T) {
 			}
 		} else if strings.Contains(h.Get("Cache-Control"), "immutable") {
 			t.Errorf("GET %s: an answer %d that caches keep for ever", c.path, w.Code)
+		}
+	}
+}
+
+// TestHandlerEncodings asks for the same bundle in all the ways there are.
+func TestHandlerEncodings(t *testing.T) {
+	t.Parallel()
+	l := logtest.New(t, logtest.Unwitnessed())
+	grow(t, l, 300)
+	web := served(t, l, 300)
+	_, _, want := get(t, web.URL+"/tile/entries/000")
+	for _, c := range []struct {
+		path, accepts, bytes string
+		gzip                 bool
+		from, to             int
+	}{
+		{"/tile/entries/000", "", "", false, 0, len(want)},
+		{"/tile/entries/000", "gzip", "", true, 0, len(want)},
+		{"/tile/entries/000", "br, GZIP ;q=0.5", "", true, 0, len(want)},
+		{"/tile/entries/000", "identity, gzip;q=0", "", false, 0, len(want)},
+		{"/tile/entries/000", "gzipped", "", false, 0, len(want)},
+		{"/tile/entries/000", "gzip", "bytes=2-9", false, 2, 10},
+		{"/tile/entries/000", "", "bytes=-5", false, len(want) - 5, len(want)},
+		{"/tile/entries/000.p/255", "gzip", "bytes=0-9", false, 0, 10},
+	} {
+		r := httptest.NewRequest("GET", c.path, nil)
+		r.Header.Set("Accept-Encoding", c.accepts)
+		if c.bytes != "" {
+			r.Header.Set("Range", c.bytes)
+		}
+		w := httptest.NewRecorder()
+		l.Handler().ServeHTTP(w, r)
+		body := io.Reader(w.Body)
+		if gzipped := w.Header().Get("Content-Encoding") == "gzip"; gzipped != c.gzip {
+			t.Errorf("%+v: gzip %t", c, gzipped)
+		} else if gzipped {
+			z, err := gzip.NewReader(body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body = z
+		}
+		if strings.HasSuffix(c.path, "/000") && w.Header().Get("Vary") != "Accept-Encoding" {
+			t.Errorf("%+v: a cache would give it to who cannot read it", c)
+		}
+		if got, err := io.ReadAll(body); err != nil || !bytes.Equal(got, want[c.from:c.to]) {
+			t.Errorf("%+v: %d, other bytes, %v", c, w.Code, err)
+		}
+	}
+	for _, c := range []struct {
+		path, bytes string
+		code        int
+	}{{"/tile/0/000", "bytes=9000-", 416}, {"/tile/0/000", "bytes=9-2", 416}, {"/tile/0/000", "bytes=0-31", 206}} {
+		r := httptest.NewRequest("GET", c.path, nil)
+		r.Header.Set("Range", c.bytes)
+		w := httptest.NewRecorder()
+		l.Handler().ServeHTTP(w, r)
+		if w.Code != c.code {
+			t.Errorf("GET %s %s: %d, want %d", c.path, c.bytes, w.Code, c.code)
 		}
 	}
 }
