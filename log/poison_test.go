@@ -94,6 +94,7 @@ func TestFaultyKey(t *testing.T) {
 		key := &faultyKey{PrivateKey: private}
 		l := logtest.New(t, logtest.Witnesses(witnesses, witnesses), logtest.Key(key))
 		mustAppend(t, l, "before")
+		served(t, l, 1)
 		lock := readFile(t, l.Options.Lock+"/checkpoint")
 		key.faulty.Store(true)
 		if _, err := l.Append(t.Context(), []byte("wrong"), free); !errors.Is(err, log.ErrPoisoned) || !errors.Is(err, proof.ErrSignature) {
