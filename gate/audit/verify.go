@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"plastron/log/proof"
@@ -114,30 +115,91 @@ func extends(ctx context.Context, r *Reader, was, now proof.Checkpoint) error {
 func (rep *Report) readEntries(ctx context.Context, r *Reader, now proof.Checkpoint, progress func(done, total uint64)) error {
 	a := auditor{spent: map[string]uint64{}, newest: map[uint64]bool{}}
 	tree := proof.NewRange()
-	for n := uint64(0); n*256 < now.Size; n++ {
-		width := int(min(256, now.Size-n*256))
-		entries, err := r.ReadBundle(ctx, n, width)
-		if err != nil {
-			return err
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for b := range readAhead(ctx, r, now.Size) {
+		read := <-b
+		if read.err != nil {
+			return read.err
 		}
-		for i, e := range entries {
-			index := n*256 + uint64(i)
-			kind, err := a.entry(index, e)
+		for _, e := range read.entries {
+			kind, err := a.entry(rep.Entries, e)
 			if err != nil {
-				return misbehaved("entry %d: %w", index, err)
+				return misbehaved("entry %d: %w", rep.Entries, err)
 			}
 			rep.Kinds[kind]++
-			tree.Append(proof.LeafHash(e), nil)
+			rep.Entries++
+			tree.Append(e.leaf, nil)
 		}
-		rep.Entries += uint64(width)
 		if progress != nil {
 			progress(rep.Entries, now.Size)
 		}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
 	}
 	if root := tree.Root(); root != now.Root {
 		return misbehaved("its %d entries have root %s, but it signed %s", now.Size, root, now.Root)
 	}
 	return nil
+}
+
+// A bundle is what was read of 256 entries, or why it could not be.
+type bundle struct {
+	entries []entry
+	err     error
+}
+
+// An entry is what one says by itself.
+type entry struct {
+	leaf      proof.Hash
+	tbs       *svid.TBS // of an SVID
+	statement any       // of a statement
+	err       error     // why it is neither
+}
+
+// readAhead reads, hashes and parses bundles on all processors, while others
+// are being checked, and returns them in their order, until ctx ends.
+func readAhead(ctx context.Context, r *Reader, size uint64) <-chan (<-chan bundle) {
+	out := make(chan (<-chan bundle), 2*runtime.GOMAXPROCS(0))
+	go func() {
+		defer close(out)
+		for n := uint64(0); n*256 < size; n++ {
+			b := make(chan bundle, 1)
+			select {
+			case out <- b:
+			case <-ctx.Done():
+				return
+			}
+			go func() {
+				var read bundle
+				entries, err := r.ReadBundle(ctx, n, int(min(256, size-n*256)))
+				for _, e := range entries {
+					read.entries = append(read.entries, parse(e))
+				}
+				read.err = err
+				b <- read
+			}()
+		}
+	}()
+	return out
+}
+
+// parse reads an entry by itself.
+func parse(b []byte) (e entry) {
+	e.leaf = proof.LeafHash(b)
+	kind, body, err := proof.Unframe(b)
+	switch {
+	case err != nil:
+		e.err = err
+	case kind == proof.X509SVID:
+		e.tbs, e.err = svid.ParseTBS(body)
+	case kind == proof.Statement:
+		e.statement, e.err = statement.Parse(body)
+	default:
+		e.err = fmt.Errorf("kind %d is unknown", kind)
+	}
+	return e
 }
 
 // auditor follows the conditions of entries through a log, from its first entry.
@@ -149,27 +211,20 @@ type auditor struct {
 }
 
 // entry checks one entry against all before it.
-func (a *auditor) entry(index uint64, e []byte) (kind string, err error) {
-	k, body, err := proof.Unframe(e)
-	if err != nil {
-		return "", err
-	}
+func (a *auditor) entry(index uint64, e entry) (kind string, err error) {
+	_, trust := e.statement.(*statement.Trust)
 	switch {
-	case index == 0 && k != proof.Statement:
-		return "", errors.New("entry 0 is not the genesis, a trust statement")
-	case k == proof.X509SVID:
-		return "x509-svid", a.svid(index, body)
-	case k == proof.Statement:
-		return a.statement(index, body)
+	case index == 0 && !trust:
+		return "", errors.Join(errors.New("entry 0 is not the genesis, a trust statement"), e.err)
+	case e.err != nil:
+		return "", e.err
+	case e.tbs != nil:
+		return "x509-svid", a.svid(index, e.tbs)
 	}
-	return "", fmt.Errorf("kind %d is unknown", k)
+	return a.statement(index, e.statement)
 }
 
-func (a *auditor) svid(index uint64, tbs []byte) error {
-	t, err := svid.ParseTBS(tbs)
-	if err != nil {
-		return err
-	}
+func (a *auditor) svid(index uint64, t *svid.TBS) error {
 	if t.Decision.Policy != a.policy {
 		return fmt.Errorf("%s was decided by policy %d, but %d was in force", t.ID, t.Decision.Policy, a.policy)
 	}
@@ -209,14 +264,7 @@ func (a *auditor) conditional(index, decided uint64, spent []string) error {
 	return nil
 }
 
-func (a *auditor) statement(index uint64, body []byte) (string, error) {
-	p, err := statement.Parse(body)
-	if err != nil {
-		return "", err
-	}
-	if _, ok := p.(*statement.Trust); index == 0 && !ok {
-		return "", errors.New("entry 0 is not the genesis, a trust statement")
-	}
+func (a *auditor) statement(index uint64, p any) (string, error) {
 	switch p := p.(type) {
 	case *statement.Trust:
 		a.barrier = index + 1
