@@ -3,7 +3,10 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -20,7 +23,8 @@ func benchCmd() *cobra.Command {
 // A figure is one line of a benchmark. Times are in milliseconds, cpu is user
 // and system time of an operation, rate is per second; floor is what the budget
 // compares with, measured in the same run, and ratio is what the budget names
-// over its floor.
+// over its floor. bytes is what an operation had written to the disk, where
+// that is known.
 type figure struct {
 	Name    string  `json:"name"`
 	Unit    string  `json:"unit"`
@@ -30,6 +34,7 @@ type figure struct {
 	CPU     float64 `json:"cpu"`
 	Floor   float64 `json:"floor"`
 	Ratio   float64 `json:"ratio"`
+	Bytes   float64 `json:"bytes,omitempty"`
 	Clients int     `json:"clients"`
 	N       int     `json:"n"`
 }
@@ -38,9 +43,9 @@ type figures []figure
 
 func (fs figures) text(w io.Writer) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "name\tclients\tn\tp50 ms\tp99 ms\tper s\tcpu ms\tfloor ms\tratio\t")
+	fmt.Fprintln(t, "name\tclients\tn\tp50 ms\tp99 ms\tper s\tcpu ms\tfloor ms\tratio\tbytes\t")
 	for _, f := range fs {
-		fmt.Fprintf(t, "%s\t%d\t%d\t%.3f\t%.3f\t%.0f\t%.4f\t%.4f\t%.2f\t\n", f.Name, f.Clients, f.N, f.P50, f.P99, f.Rate, f.CPU, f.Floor, f.Ratio)
+		fmt.Fprintf(t, "%s\t%d\t%d\t%.3f\t%.3f\t%.0f\t%.4f\t%.4f\t%.2f\t%.0f\t\n", f.Name, f.Clients, f.N, f.P50, f.P99, f.Rate, f.CPU, f.Floor, f.Ratio, f.Bytes)
 	}
 	t.Flush()
 }
@@ -108,6 +113,24 @@ func ownCPU() time.Duration {
 		return 0
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// ownWrites is how many bytes this process has had written to disks so far, as
+// Linux counts them; 0 where it does not.
+func ownWrites() int64 {
+	b, err := os.ReadFile("/proc/self/io")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(b)) {
+		if n, ok := strings.CutPrefix(line, "write_bytes: "); ok {
+			v, err := strconv.ParseInt(strings.TrimSpace(n), 10, 64)
+			if err == nil {
+				return v
+			}
+		}
+	}
+	return 0
 }
 
 // median runs f n times and returns its median time in milliseconds.

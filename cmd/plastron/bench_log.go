@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -25,19 +27,21 @@ import (
 const entrySize = 1024
 
 func benchLogCmd() *cobra.Command {
+	var b logBench
 	var dir string
-	var length time.Duration
 	c := &cobra.Command{
 		Use:   "log",
-		Short: "Durable appends with the proof in hand, and a whole verification",
-		Args:  exactArgs(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			tmp, err := os.MkdirTemp(dir, "plastron-bench-")
-			if err != nil {
+		Short: "Durable appends with the proof in hand, a start, and a whole verification",
+		Long: "Log appends entries of 1 KiB to a log without witnesses, from 1, 64 and 512 clients, beside\n" +
+			"the disk's own fdatasync. It then opens the log again and verifies it as an auditor does. Its\n" +
+			"bytes are what the process had written to the disk for one entry, tiles and zeros included.",
+		Args: exactArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if b.dir, err = os.MkdirTemp(dir, "plastron-bench-"); err != nil {
 				return err
 			}
-			defer os.RemoveAll(tmp)
-			out, err := benchLog(cmd.Context(), tmp, length)
+			defer os.RemoveAll(b.dir)
+			out, err := b.run(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -45,44 +49,125 @@ func benchLogCmd() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&dir, "dir", "", "a folder on the disk to measure (default: the temporary one)")
-	c.Flags().DurationVar(&length, "time", 6*time.Second, "how long each load lasts")
+	c.Flags().DurationVar(&b.length, "time", 5*time.Second, "how long each load lasts")
+	c.Flags().IntVar(&b.entries, "entries", 500_000, "how many entries, at least, the log has when it is opened again")
 	return c
 }
 
-func benchLog(ctx context.Context, dir string, length time.Duration) (out figures, err error) {
-	floor, err := fdatasyncFloor(dir)
+// logBench is a log that is appended to.
+type logBench struct {
+	dir     string
+	length  time.Duration // of a load
+	entries int
+
+	options log.Options
+	log     *log.Log
+	made    [][]byte // entries to append
+	next    atomic.Uint64
+}
+
+func (b *logBench) run(ctx context.Context) (out figures, err error) {
+	floor, err := fdatasyncFloor(b.dir)
 	if err != nil {
 		return nil, err
 	}
-	l, p, err := benchOpen(ctx, filepath.Join(dir, "log"))
-	if err != nil {
+	if err := b.open(ctx); err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, l.Close()) }()
-	entries, err := benchEntries(256)
-	if err != nil {
+	defer func() { err = errors.Join(err, b.log.Close()) }()
+	if b.made, err = benchEntries(256); err != nil {
 		return nil, err
 	}
 	for _, clients := range []int{1, 64, 512} {
-		var next atomic.Uint64
-		cpu := ownCPU()
-		r := load(clients, length, func(int) error {
-			e := entries[next.Add(1)%uint64(len(entries))]
-			_, err := l.Append(ctx, e, log.Conditions{Decided: log.Unconditional})
-			return err
-		})
-		f, err := r.figure(fmt.Sprintf("append.c%d", clients), clients, ownCPU()-cpu)
+		f, err := b.appends(ctx, clients)
 		if err != nil {
 			return nil, err
 		}
 		f.Floor, f.Ratio = floor, f.P50/floor
 		out = append(out, f)
 	}
-	f, err := benchVerify(ctx, l, p, filepath.Join(dir, "log", "tiles"))
+	heap, err := b.grow(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return append(out, f), nil
+	start, err := b.start(ctx)
+	if err != nil {
+		return nil, err
+	}
+	verify, err := b.verify(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return append(out, heap, start, verify), nil
+}
+
+func (b *logBench) append(ctx context.Context) error {
+	e := b.made[b.next.Add(1)%uint64(len(b.made))]
+	_, err := b.log.Append(ctx, e, log.Conditions{Decided: log.Unconditional})
+	return err
+}
+
+func (b *logBench) appends(ctx context.Context, clients int) (figure, error) {
+	cpu, written := ownCPU(), ownWrites()
+	r := load(clients, b.length, func(int) error { return b.append(ctx) })
+	f, err := r.figure(fmt.Sprintf("append.c%d", clients), clients, ownCPU()-cpu)
+	f.Bytes = float64(ownWrites()-written) / float64(f.N)
+	return f, err
+}
+
+// grow appends until the log has its entries. Its figure is the heap afterwards,
+// its floor the heap before.
+func (b *logBench) grow(ctx context.Context) (figure, error) {
+	before, from := heap(), b.log.Size()
+	var wg sync.WaitGroup
+	var failed atomic.Pointer[error]
+	for range 512 {
+		wg.Go(func() {
+			for failed.Load() == nil && b.log.Size() < uint64(b.entries) {
+				if err := b.append(ctx); err != nil {
+					failed.Store(&err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if err := failed.Load(); err != nil {
+		return figure{}, *err
+	}
+	after := heap()
+	return figure{Name: "append.heap", Unit: "bytes", P50: after, P99: after, Floor: before, Ratio: after / before, Clients: 512, N: int(b.log.Size() - from)}, nil
+}
+
+func heap() float64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return float64(m.HeapAlloc)
+}
+
+// start closes the log and opens it again.
+func (b *logBench) start(ctx context.Context) (figure, error) {
+	if err := b.log.Close(); err != nil {
+		return figure{}, err
+	}
+	cpu, began := ownCPU(), time.Now()
+	l, err := log.Open(ctx, b.options)
+	if err != nil {
+		return figure{}, err
+	}
+	b.log = l
+	return perEntry("start", time.Since(began), ownCPU()-cpu, l.Size())
+}
+
+// perEntry is the figure of something that was done to all entries of a log. Its
+// rate is entries a second, its floor the hashing of one.
+func perEntry(name string, took, cpu time.Duration, n uint64) (figure, error) {
+	hash, err := median(1000, func() error { proof.LeafHash(make([]byte, entrySize)); return nil })
+	each := float64(cpu.Microseconds()) / 1000 / float64(n)
+	return figure{
+		Name: name, Unit: "ms", P50: ms(took), P99: ms(took), Rate: float64(n) / took.Seconds(),
+		CPU: each, Floor: hash, Ratio: each / hash, Clients: 1, N: int(n),
+	}, err
 }
 
 // fdatasyncFloor is the disk's own price: an append of one entry's bytes to a
@@ -109,38 +194,38 @@ func fdatasyncFloor(dir string) (float64, error) {
 	})
 }
 
-// benchOpen makes a log without witnesses.
-func benchOpen(ctx context.Context, dir string) (*log.Log, *proof.Policy, error) {
+// open makes a log without witnesses.
+func (b *logBench) open(ctx context.Context) error {
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
 	signer, err := proof.NewLogSigner("bench.example/log", key)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
 	p, err := proof.ParsePolicy([]byte("log " + signer.VKey() + "\nquorum none\n"))
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	l, err := log.Open(ctx, log.Options{Dir: dir, Lock: dir + ".lock", Signer: signer, Policy: p})
-	if err != nil {
-		return nil, nil, err
+	b.options = log.Options{Dir: filepath.Join(b.dir, "log"), Lock: filepath.Join(b.dir, "lock"), Signer: signer, Policy: p}
+	if b.log, err = log.Open(ctx, b.options); err != nil {
+		return err
 	}
 	genesis, err := statement.Marshal(&statement.Trust{
 		TrustDomain: "bench.example", Origin: p.Origin(), Certificates: [][]byte{{}}, LogPolicy: string(p.Text()),
 	})
 	if err != nil {
-		return nil, nil, errors.Join(err, l.Close())
+		return errors.Join(err, b.log.Close())
 	}
 	e, err := proof.Frame(proof.Statement, genesis)
+	if err == nil {
+		_, err = b.log.Append(ctx, e, log.Conditions{Decided: log.Unconditional, Barrier: true})
+	}
 	if err != nil {
-		return nil, nil, errors.Join(err, l.Close())
+		return errors.Join(err, b.log.Close())
 	}
-	if _, err := l.Append(ctx, e, log.Conditions{Decided: log.Unconditional, Barrier: true}); err != nil {
-		return nil, nil, errors.Join(err, l.Close())
-	}
-	return l, p, nil
+	return nil
 }
 
 // benchEntries are well-formed entries of about entrySize bytes.
@@ -177,10 +262,10 @@ func published(ctx context.Context, l *log.Log, dir string) error {
 	}
 }
 
-// benchVerify verifies the log that the appends made, as an auditor does. Its
-// rate is entries a second, its floor the hashing of their bytes.
-func benchVerify(ctx context.Context, l *log.Log, p *proof.Policy, dir string) (figure, error) {
-	if err := published(ctx, l, dir); err != nil {
+// verify verifies the log that the appends made, as an auditor does.
+func (b *logBench) verify(ctx context.Context) (figure, error) {
+	dir := filepath.Join(b.options.Dir, "tiles")
+	if err := published(ctx, b.log, dir); err != nil {
 		return figure{}, err
 	}
 	r, err := audit.Open(dir, nil)
@@ -188,16 +273,9 @@ func benchVerify(ctx context.Context, l *log.Log, p *proof.Policy, dir string) (
 		return figure{}, err
 	}
 	cpu, began := ownCPU(), time.Now()
-	rep, err := audit.Verify(ctx, r, p, nil, nil)
+	rep, err := audit.Verify(ctx, r, b.options.Policy, nil, nil)
 	if err != nil {
 		return figure{}, err
 	}
-	took, n := time.Since(began), rep.Entries
-	f := figure{
-		Name: "log.verify", Unit: "ms", P50: ms(took), P99: ms(took), Rate: float64(n) / took.Seconds(),
-		CPU: float64((ownCPU() - cpu).Microseconds()) / 1000 / float64(n), Clients: 1, N: int(n),
-	}
-	hash, err := median(1000, func() error { proof.LeafHash(make([]byte, entrySize)); return nil })
-	f.Floor, f.Ratio = hash, f.CPU/hash
-	return f, err
+	return perEntry("log.verify", time.Since(began), ownCPU()-cpu, rep.Entries)
 }
