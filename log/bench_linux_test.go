@@ -13,6 +13,7 @@ import (
 
 	"plastron/log"
 	"plastron/log/logtest"
+	"plastron/log/proof"
 )
 
 // BenchmarkAppend measures an entry of 1 KiB, durable and with its proof in
@@ -68,6 +69,36 @@ func BenchmarkAppend(b *testing.B) {
 			})
 		}
 	}
+}
+
+// BenchmarkStart opens a log of 200,000 entries of 1 KiB, each with a key that
+// it spends and a blob of 100 bytes.
+func BenchmarkStart(b *testing.B) {
+	const n = 200_000
+	l := logtest.New(b, logtest.Unwitnessed(), logtest.With(func(o *log.Options) { o.Segment = 64 << 20 }))
+	var wg sync.WaitGroup
+	for c := range 500 {
+		wg.Go(func() {
+			for i := range n / 500 {
+				e := make([]byte, 1024)
+				copy(e, fmt.Sprint(c, " ", i))
+				spends := log.Conditions{Decided: log.Unconditional, Spent: []proof.Hash{proof.LeafHash(e)}}
+				if _, err := l.Append(b.Context(), e, spends, e[:100]); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for b.Loop() {
+		b.StopTimer()
+		if err := l.Close(); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+		l.Open(b)
+	}
+	b.ReportMetric(n/(b.Elapsed().Seconds()/float64(b.N)), "entries/s")
 }
 
 func ms(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e6 }
