@@ -34,7 +34,7 @@ type figure struct {
 	CPU     float64 `json:"cpu"`
 	Floor   float64 `json:"floor"`
 	Ratio   float64 `json:"ratio"`
-	Bytes   float64 `json:"bytes,omitempty"`
+	Bytes   float64 `json:"bytes,omitzero"`
 	Clients int     `json:"clients"`
 	N       int     `json:"n"`
 }

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -173,12 +172,12 @@ func perEntry(name string, took, cpu time.Duration, n uint64) (figure, error) {
 // fdatasyncFloor is the disk's own price: an append of one entry's bytes to a
 // file that is there already, and one fdatasync.
 func fdatasyncFloor(dir string) (float64, error) {
-	f, err := os.Create(filepath.Join(dir, "floor"))
+	f, err := log.Disk().Open(filepath.Join(dir, "floor"), true)
 	if err != nil {
 		return 0, err
 	}
 	defer f.Close()
-	if _, err := f.Write(make([]byte, 1<<20)); err != nil {
+	if _, err := f.WriteAt(make([]byte, 1<<20), 0); err != nil {
 		return 0, err
 	}
 	if err := f.Sync(); err != nil {
@@ -190,7 +189,7 @@ func fdatasyncFloor(dir string) (float64, error) {
 			return err
 		}
 		at += entrySize
-		return syscall.Fdatasync(int(f.Fd()))
+		return f.Sync()
 	})
 }
 
