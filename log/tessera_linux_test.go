@@ -2,7 +2,6 @@ package log_test
 
 import (
 	"fmt"
-	"sync"
 	"testing"
 	"time"
 
@@ -38,7 +37,7 @@ func BenchmarkTessera(b *testing.B) {
 			}
 			defer shutdown(ctx)
 			awaiter := tessera.NewPublicationAwaiter(ctx, reader.ReadCheckpoint, 10*time.Millisecond)
-			one := func(entry []byte) error {
+			appendFrom(b, clients, func(entry []byte) error {
 				index, _, err := awaiter.Await(ctx, appender.Add(ctx, tessera.NewEntry(entry)))
 				if err != nil {
 					return err
@@ -53,36 +52,7 @@ func BenchmarkTessera(b *testing.B) {
 				}
 				_, err = proofs.InclusionProof(ctx, index.Index)
 				return err
-			}
-			var mu sync.Mutex
-			var took []time.Duration
-			var done sync.WaitGroup
-			entries := make(chan []byte, clients)
-			b.ResetTimer()
-			for range clients {
-				done.Go(func() {
-					for e := range entries {
-						began := time.Now()
-						if err := one(e); err != nil {
-							b.Error(err)
-						}
-						mu.Lock()
-						took = append(took, time.Since(began))
-						mu.Unlock()
-					}
-				})
-			}
-			for i := range b.N {
-				e := make([]byte, 1024)
-				copy(e, fmt.Sprint(i))
-				entries <- e
-			}
-			close(entries)
-			done.Wait()
-			b.StopTimer()
-			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "entries/s")
-			b.ReportMetric(ms(quantile(took, 0.5)), "p50-ms")
-			b.ReportMetric(ms(quantile(took, 0.99)), "p99-ms")
+			}, func() {})
 		})
 	}
 }
