@@ -92,7 +92,7 @@ func (r *Reader) ReadBundle(ctx context.Context, index uint64, width int) ([][]b
 	}
 	entries, err := proof.ParseBundle(b, served)
 	if err != nil {
-		return nil, err
+		return nil, misbehaved("%s: %w", proof.BundlePath(index, served), err)
 	}
 	return entries[:width], nil
 }
