@@ -30,6 +30,7 @@ var rows = [][]string{
 	{"gate/policy"},
 	{"gate"},
 	{"gate/audit", "gate/config"},
+	{"gate/audit/index"},
 	{"gate/api", "gate/api/server"},
 	{"agent"},
 	{"cmd/plastron"},
@@ -196,6 +197,20 @@ func TestRelyingPartiesLinkNoPolicyEngine(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestIssuingAsksNoDatabase: the index is a projection for readers, and no gate
+// waits for it.
+func TestIssuingAsksNoDatabase(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", "./gate", "./gate/config", "./gate/api/server").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	for dep := range strings.Lines(string(out)) {
+		if dep = strings.TrimSpace(dep); dep == "database/sql" || dep == module+"/gate/audit/index" || within(dep, "modernc.org") {
+			t.Errorf("a gate links %s", dep)
+		}
 	}
 }
 
