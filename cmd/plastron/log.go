@@ -24,7 +24,8 @@ import (
 )
 
 func logCmd() *cobra.Command {
-	return group("log", "Verify and read a log", logVerifyCmd())
+	return group("log", "Verify and read a log",
+		logVerifyCmd(), logShowCmd(), logProveCmd(), logSearchCmd(), logTailCmd())
 }
 
 func logVerifyCmd() *cobra.Command {
