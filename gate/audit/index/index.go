@@ -95,7 +95,7 @@ func open(ctx context.Context, path string) (*Index, error) {
 		return nil, err
 	}
 	f.Close()
-	u := url.URL{Scheme: "file", Path: path, RawQuery: "_pragma=busy_timeout(20000)&_pragma=synchronous(normal)&_txlock=immediate"}
+	u := url.URL{Scheme: "file", Path: path, RawQuery: "_pragma=busy_timeout(20000)&_pragma=synchronous(normal)&_pragma=cache_size(-65536)&_txlock=immediate"}
 	db, err := sql.Open("sqlite", u.String())
 	if err != nil {
 		return nil, err

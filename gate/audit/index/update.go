@@ -17,9 +17,10 @@ import (
 
 // Bounds of one transaction.
 const (
-	batchEntries = 4096
+	batchEntries = 8192
 	batchBytes   = 8 << 20 // of entries
 	batchRecords = 8       // read at once
+	factRows     = 256     // in one INSERT
 )
 
 // Records returns the decision record of an SVID's entry; nil where it may not
@@ -231,13 +232,26 @@ func addFacts(ctx context.Context, tx *sql.Tx, facts []factRow) error {
 		}
 		return strings.Compare(a.Value, b.Value)
 	})
-	insert, err := tx.PrepareContext(ctx, "INSERT INTO fact VALUES (?, ?, ?)")
+	rows := func(n int) string {
+		return "INSERT INTO fact VALUES " + strings.Repeat("(?, ?, ?), ", n-1) + "(?, ?, ?)"
+	}
+	full, err := tx.PrepareContext(ctx, rows(factRows))
 	if err != nil {
 		return err
 	}
-	defer insert.Close()
-	for _, f := range facts {
-		if _, err := insert.ExecContext(ctx, f.Name, f.Value, f.entry); err != nil {
+	defer full.Close()
+	args := make([]any, 0, 3*factRows)
+	for chunk := range slices.Chunk(facts, factRows) {
+		args = args[:0]
+		for _, f := range chunk {
+			args = append(args, f.Name, f.Value, f.entry)
+		}
+		if len(chunk) == factRows {
+			_, err = full.ExecContext(ctx, args...)
+		} else {
+			_, err = tx.ExecContext(ctx, rows(len(chunk)), args...)
+		}
+		if err != nil {
 			return err
 		}
 	}
