@@ -61,8 +61,8 @@
 //
 // # The log-proof extension
 //
-// It is the last extension. Its value is an OCTET STRING, in which is the compact
-// proof of log/proof: index, tree size, inclusion hashes, the signatures of log
+// It is the last extension. Its extnValue holds, in DER, one OCTET STRING, which
+// holds the compact proof of log/proof (see proof.Proof.Compact): index, tree size, inclusion hashes, the signatures of log
 // and witnesses on the checkpoint. A reader takes it off by dropping the last
 // element of the extension list and writing the three lengths around it anew:
 // those of the list, of [3], and of the TBSCertificate. No other byte changes,

@@ -30,11 +30,18 @@ type seal struct {
 //	hashes         u8 count, count × 32 bytes; the leaf's sibling first
 //	log signature  u32 key id, 64 bytes
 //	cosignatures   u8 count, count × (u32 key id, u64 time, 64 bytes);
-//	               key ids ascending
+//	               key ids ascending, none twice
 //
-// The root is left out: leaf and hashes lead to it. So are the names of the
-// keys: a policy tells them by id. Cosignatures are those of the quorum's
-// Ed25519 witnesses. The checkpoint must meet the policy, and do so without its
+// and nothing after them. There are at most 63 hashes, as many as index and size
+// call for, and at most 64 cosignatures.
+//
+// The root is left out: leaf and hashes lead to it (RFC 9162, section 2.1.3.2).
+// With origin and size it makes the checkpoint's text, which is what the log
+// signed, as it is, and each witness under the two lines of its cosignature (see
+// the package comment). So are the names of the keys left out: a policy tells
+// them by id. The log's key is the policy's, and its name the origin; every
+// cosignature is of a witness of the policy, and holds, or the proof does not.
+// Cosignatures are those of the quorum's Ed25519 witnesses. The checkpoint must meet the policy, and do so without its
 // post-quantum cosignatures, of which one would be larger than all the rest.
 // One the policy has lately verified is not verified again.
 func (p Proof) Compact(pol *Policy) ([]byte, error) {

@@ -60,9 +60,25 @@
 //
 // # Proof
 //
-// As text for people and tools (C2SP tlog-proof), [ParseProof]; in an SVID in
-// the compact form that [Proof.Compact] describes; both say the same and turn
-// into each other with the policy at hand.
+// As text for people and tools (C2SP tlog-proof), [ParseProof]: the index of the
+// leaf, the hashes of its inclusion proof, its sibling first, an empty line, and
+// the signed note. After the first line there may be one that says "extra " and
+// base64, which nobody signed.
+//
+//	c2sp.org/tlog-proof@v1
+//	index 20852161
+//	Qpg3HktR7chRYe9WHdHAGBcaVXuBtCJfjmbzC0qxRvQ=
+//	…
+//
+//	example.com/behind-the-sofa
+//	20852163
+//	CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=
+//
+//	— example.com/behind-the-sofa Az3grlgtzPIC…
+//
+// In an SVID it is in the compact form that [Proof.Compact] describes; both say
+// the same and turn into each other with the policy at hand. A second reader of
+// both, of 150 lines of Python, is testdata/verify_proof.py.
 //
 // # Tiles and bundles
 //
