@@ -25,6 +25,10 @@ func TestReadme(t *testing.T) {
 		"stdout 'log proof of entry [0-9]+, cosigned by w1'\n" +
 		"stdout 'WHERE tpm:'\n" +
 		"stdout 'is sound: [0-9]+ entries'\n" +
+		"stdout 'x509-svid .*from github.com/acme/shop'\n" +
+		"stdout 'entry 1 of log.acme.example/gate, a policy'\n" +
+		"stdout ' enrolment .*node .* of fleet'\n" +
+		"stdout 'verified: it is entry 1 of log.acme.example/gate'\n" +
 		"stdout 'source\tgithub.com/acme/shop'\n" +
 		"-- readme.sh --\n" + readmeScript(t, string(text))
 	if err := os.WriteFile(filepath.Join(dir, "readme.txt"), []byte(script), 0o600); err != nil {
