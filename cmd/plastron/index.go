@@ -41,6 +41,9 @@ func (l *logFlags) update(cmd *cobra.Command, r *audit.Reader, p *proof.Policy) 
 		return nil, nil, err
 	}
 	x, err := index.Open(cmd.Context(), path)
+	if errors.Is(err, index.ErrDamaged) {
+		return nil, nil, usagef("%w", err)
+	}
 	if err != nil {
 		return nil, nil, err
 	}

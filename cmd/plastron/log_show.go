@@ -140,7 +140,7 @@ func (l *logFlags) find(cmd *cobra.Command, r *audit.Reader, p *proof.Policy, na
 }
 
 func (s shownEntry) text(w io.Writer) {
-	fmt.Fprintf(w, "entry %d of %s, a %s\n", s.Index, s.Origin, s.Kind)
+	fmt.Fprintf(w, "entry %d of %s: %s\n", s.Index, s.Origin, s.Kind)
 	word := "unwitnessed: the log policy asks for no quorum"
 	if len(s.Witnesses) > 0 {
 		word = "cosigned by " + strings.Join(s.Witnesses, ", ")

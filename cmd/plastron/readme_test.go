@@ -26,7 +26,7 @@ func TestReadme(t *testing.T) {
 		"stdout 'WHERE tpm:'\n" +
 		"stdout 'is sound: [0-9]+ entries'\n" +
 		"stdout 'x509-svid .*from github.com/acme/shop'\n" +
-		"stdout 'entry 1 of log.acme.example/gate, a policy'\n" +
+		"stdout 'entry 1 of log.acme.example/gate: policy'\n" +
 		"stdout ' enrolment .*node .* of fleet'\n" +
 		"stdout 'verified: it is entry 1 of log.acme.example/gate'\n" +
 		"stdout 'source\tgithub.com/acme/shop'\n" +

@@ -124,3 +124,26 @@ func TestSVIDFacts(t *testing.T) {
 		}
 	}
 }
+
+// FuzzParseEntry: whatever a log serves as an entry has a kind, a line and its
+// own leaf hash.
+func FuzzParseEntry(f *testing.F) {
+	body, err := statement.Marshal(ban("x"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(append([]byte{1, 3}, body...))
+	f.Add([]byte{1, 1, 0x30, 0x80})
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		e := audit.ParseEntry(0, b)
+		if e.Kind == "" || e.Leaf != proof.LeafHash(b) || (e.Kind == audit.Unreadable) != (e.Problem != "") || e.Summary() == "" {
+			t.Errorf("%x: %+v, %q", b, e, e.Summary())
+		}
+		for _, fact := range e.Facts(nil) {
+			if fact.Name == "" || fact.Value == "" {
+				t.Errorf("%x: fact %q", b, fact)
+			}
+		}
+	})
+}

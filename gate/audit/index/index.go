@@ -78,6 +78,9 @@ func Remove(path string) error {
 	return errors.Join(errs...)
 }
 
+// ErrDamaged is a file that is no index, or no whole one.
+var ErrDamaged = errors.New("the index is damaged; `plastron index rebuild` makes it anew")
+
 // errOther is an index of another version.
 var errOther = errors.New("the index is of another version")
 
@@ -149,7 +152,7 @@ func (x *Index) explain(err error) error {
 	}
 	const corrupt, notADatabase = 11, 26 // SQLITE_CORRUPT, SQLITE_NOTADB
 	if code := s.Code() & 0xff; code == corrupt || code == notADatabase {
-		return fmt.Errorf("index %s is damaged; `plastron index rebuild` makes it anew: %w", x.path, err)
+		return fmt.Errorf("%s: %w: %w", x.path, ErrDamaged, err)
 	}
 	return fmt.Errorf("index %s: %w", x.path, err)
 }

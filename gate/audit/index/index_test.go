@@ -425,8 +425,8 @@ func TestOpen(t *testing.T) {
 	if err := os.WriteFile(path, []byte(strings.Repeat("no database ", 100)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := index.Open(t.Context(), path); err == nil || !strings.Contains(err.Error(), "plastron index rebuild") {
-		t.Errorf("not a database: %v", err)
+	if _, err := index.Open(t.Context(), path); !errors.Is(err, index.ErrDamaged) {
+		t.Errorf("not a database: %v, want %v", err, index.ErrDamaged)
 	}
 	if err := index.Remove(path); err != nil {
 		t.Fatal(err)

@@ -54,7 +54,7 @@ func (x *Index) Update(ctx context.Context, v *audit.View, records Records, prog
 	}
 	tree, err := proof.OpenRange(s.size, s.roots)
 	if err != nil {
-		return nil, fmt.Errorf("index %s is damaged; `plastron index rebuild` makes it anew: %w", x.path, err)
+		return nil, fmt.Errorf("%s: %w: %w", x.path, ErrDamaged, err)
 	}
 	if s.size > 0 {
 		if err := v.Extends(ctx, proof.Checkpoint{Origin: v.Checkpoint().Origin, Size: s.size, Root: tree.Root()}); err != nil {
