@@ -1,9 +1,10 @@
 package svid
 
 import (
+	"bufio"
 	"bytes"
-	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,11 +15,11 @@ import (
 	"plastron/log/proof"
 )
 
-// A second reader is ../testdata/verify_proof.py: Python, and no code of ours.
+// A second reader is ../testdata/verify_proof.py: Python, and no code of ours. It
+// answers a line to each line.
 type secondReader struct {
-	t      *testing.T
-	script string
-	policy string
+	ask    io.Writer
+	answer *bufio.Reader
 }
 
 func newSecondReader(t *testing.T, policy []byte) *secondReader {
@@ -26,11 +27,20 @@ func newSecondReader(t *testing.T, policy []byte) *secondReader {
 	if _, err := exec.LookPath("python3"); err != nil {
 		t.Skip("python3 is not there")
 	}
-	script, err := filepath.Abs(filepath.Join("..", "testdata", "verify_proof.py"))
-	if err != nil {
+	c := exec.Command("python3", filepath.Join("..", "testdata", "verify_proof.py"), write(t, "log.policy", policy), "-")
+	c.Stderr = os.Stderr
+	in := must(c.StdinPipe())(t)
+	out := must(c.StdoutPipe())(t)
+	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	return &secondReader{t, script, write(t, "log.policy", policy)}
+	t.Cleanup(func() { // its input ends, and so does it
+		in.Close()
+		if err := c.Wait(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &secondReader{in, bufio.NewReader(out)}
 }
 
 func write(t *testing.T, name string, b []byte) string {
@@ -42,19 +52,18 @@ func write(t *testing.T, name string, b []byte) string {
 	return path
 }
 
-// refuses runs the script, and returns what it refuses its input for; "" for
-// nothing.
+// refuses returns what the script refuses its input for; "" for nothing.
 func (r *secondReader) refuses(t *testing.T, args ...string) string {
 	t.Helper()
-	out, err := exec.Command("python3", append([]string{r.script, r.policy}, args...)...).CombinedOutput()
-	var exit *exec.ExitError
+	fmt.Fprintln(r.ask, strings.Join(args, " "))
+	says, err := r.answer.ReadString('\n')
 	switch {
-	case err == nil:
+	case err == nil && strings.HasPrefix(says, "verified: "):
 		return ""
-	case !errors.As(err, &exit) || !strings.HasPrefix(string(out), "refused: "):
-		t.Fatalf("%v: %s", err, out)
+	case err != nil || !strings.HasPrefix(says, "refused: "):
+		t.Fatalf("it says %q, %v", says, err)
 	}
-	return string(out)
+	return says
 }
 
 func (r *secondReader) certificate(t *testing.T, c []byte) string {
@@ -100,6 +109,23 @@ func TestSecondReader(t *testing.T) {
 	}
 }
 
+// TestSecondReaderAlone runs the script as testdata/README.md tells a reader to.
+func TestSecondReaderAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	newSecondReader(t, w.policy.Text()) // or skip
+	c := w.certify(t, must(w.a.Draft(w.draft(t)))(t))
+	script, policy := filepath.Join("..", "testdata", "verify_proof.py"), write(t, "log.policy", w.policy.Text())
+	out, err := exec.Command("python3", script, policy, "svid", write(t, "svid.pem", EncodeCertificates(c.Raw))).CombinedOutput()
+	if err != nil || !strings.HasPrefix(string(out), "verified: entry 5 of log.acme.example/gate") {
+		t.Errorf("%v: %s", err, out)
+	}
+	out, err = exec.Command("python3", script, policy, "svid", write(t, "ca.pem", EncodeCertificates(w.ca.Raw))).CombinedOutput()
+	if err == nil || !strings.HasPrefix(string(out), "refused: ") {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
 // TestSecondReaderRefuses spoils each field of either form. The first reader
 // refuses the same.
 func TestSecondReaderRefuses(t *testing.T) {
@@ -134,7 +160,6 @@ func TestSecondReaderRefuses(t *testing.T) {
 	entry := must(proof.Frame(proof.X509SVID, tbs))(t)
 	for name, b := range rows {
 		t.Run("compact "+name, func(t *testing.T) {
-			t.Parallel()
 			p, err := proof.ParseCompact(b, w.policy, proof.LeafHash(entry))
 			if err == nil {
 				_, err = p.Verify(w.policy, proof.LeafHash(entry))
@@ -193,7 +218,6 @@ func spoilText(t *testing.T, r *secondReader, w *world, text, entry []byte) {
 	}
 	for name, spoilt := range rows {
 		t.Run("text "+name, func(t *testing.T) {
-			t.Parallel()
 			p, err := proof.ParseProof([]byte(spoilt))
 			if err == nil {
 				_, err = p.Verify(w.policy, proof.LeafHash(entry))

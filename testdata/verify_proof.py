@@ -5,6 +5,7 @@ standard library only. Post-quantum cosignatures are ignored.
 
   verify_proof.py LOG_POLICY text PROOF ENTRY    a C2SP tlog-proof, and the entry
   verify_proof.py LOG_POLICY svid CERTIFICATE    the compact proof in a PEM SVID
+  verify_proof.py LOG_POLICY -                   one such request a line, from stdin
 
 It does not check the certificate's own signature, nor its validity."""
 import base64, struct, sys
@@ -97,7 +98,7 @@ def check(pol, origin, index, size, head, lines):
             break
         else: need(name is not None, "unknown key")
     need(by_log, "not signed by the log"); need(met(heard), "no quorum")
-    print(f"entry {index} of {origin}, size {size}, cosigned by {sorted(heard)}")
+    return f"verified: entry {index} of {origin}, size {size}, cosigned by {sorted(heard)}"
 
 def text_proof(pol, proof, entry):
     parts = proof.split("\n\n"); need(len(parts) == 3 and parts[2].endswith("\n"), "not a proof of three parts")
@@ -109,7 +110,7 @@ def text_proof(pol, proof, entry):
     lines = []
     for line in parts[2][:-1].split("\n"):
         dash, name, sig = line.split(" "); sig = b64(sig); need(dash == "\u2014", "signature line"); lines.append((name, sig[:4], sig[4:]))
-    check(pol, note[0], index, size, r, lines)
+    return check(pol, note[0], index, size, r, lines)
 
 def compact_proof(pol, b, entry):
     at = 0
@@ -121,7 +122,7 @@ def compact_proof(pol, b, entry):
     need(lines[0][1] == pol[0][1], "not the log's key")
     for _ in range(take(1)[0]): ids.append(take(4)); lines.append((None, ids[-1], take(72)))
     need(at == len(b) and ids == sorted(set(ids)), "trailing bytes, or key ids out of order")
-    check(pol, origin, index, size, root(sha256(b"\0" + entry).digest(), index, size, path), lines)
+    return check(pol, origin, index, size, root(sha256(b"\0" + entry).digest(), index, size, path), lines)
 
 def tlv(b, at):  # DER: tag, where the contents begin, where they end
     n, begin = b[at+1], at + 2
@@ -138,13 +139,21 @@ def svid(pol, cert):  # see "The log-proof extension" in svid/doc.go
     oid = bytes.fromhex("06092b0601040181fd5901"); value = tlv(cert, tlv(cert, last)[1] + len(oid))
     proof = cert[slice(*tlv(cert, value[1])[1:])]
     need(at == stop == end and cert[last:stop] == der(0x30, oid + der(4, der(4, proof))), "log-proof extension is not the last, as it should be")
-    compact_proof(pol, proof, b"\1\1" + der(0x30, head + der(0xA3, der(0x30, cert[first:last]))))
+    return compact_proof(pol, proof, b"\1\1" + der(0x30, head + der(0xA3, der(0x30, cert[first:last]))))
 
-read = lambda path: open(path, "rb").read()
-if __name__ == "__main__":
-    need(sys.argv[2:3] in (["text"], ["svid"]) and len(sys.argv) == 4 + (sys.argv[2] == "text"), "arguments\n" + __doc__)
+def read(path):
+    with open(path, "rb") as f: return f.read()
+def judge(pol, form="", *files):
+    need((form, len(files)) in (("text", 2), ("svid", 1)), "arguments\n" + __doc__)
     try:
-        pol = policy(read(sys.argv[1]).decode())
-        if sys.argv[2] == "text": text_proof(pol, read(sys.argv[3]).decode(), read(sys.argv[4]))
-        else: svid(pol, base64.b64decode("".join(l for l in read(sys.argv[3]).decode().split("-----END")[0].split("\n") if l[:1] != "-")))
+        if form == "text": return text_proof(pol, read(files[0]).decode(), read(files[1]))
+        pem = read(files[0]).decode().split("-----END")[0].split("-----\n")[-1]
+        return svid(pol, base64.b64decode(pem))
     except (ValueError, IndexError, struct.error) as e: need(False, "malformed: %s" % e)
+if __name__ == "__main__":
+    need(len(sys.argv) > 2, "arguments\n" + __doc__)
+    pol = policy(read(sys.argv[1]).decode())
+    if sys.argv[2] != "-": sys.exit(print(judge(pol, *sys.argv[2:])))
+    for line in sys.stdin:
+        try: print(judge(pol, *line.split()), flush=True)
+        except SystemExit as e: print(e.code, flush=True)

@@ -78,7 +78,7 @@
 //
 // In an SVID it is in the compact form that [Proof.Compact] describes; both say
 // the same and turn into each other with the policy at hand. A second reader of
-// both, of 150 lines of Python, is testdata/verify_proof.py.
+// both, of 160 lines of Python, is testdata/verify_proof.py.
 //
 // # Tiles and bundles
 //
