@@ -74,10 +74,11 @@ func (r *recovery) own(name string) (note []byte, c *proof.Checkpoint, err error
 
 // A word is what a witness says at start-up.
 type word struct {
-	name string
-	note []byte
-	c    proof.Checkpoint
-	err  error
+	name  string
+	names []string // of its keys that are waited for
+	note  []byte
+	c     proof.Checkpoint
+	err   error
 }
 
 // consult asks the quorum's witnesses for the newest checkpoint of ours that
@@ -100,7 +101,9 @@ func (r *recovery) consult(ctx context.Context, clients []*witness.Client) error
 	var why []error
 	for _, w := range words {
 		if w.err != nil {
-			silent[w.name] = true
+			for _, name := range w.names {
+				silent[name] = true
+			}
 			why = append(why, w.err)
 		} else if w.note != nil {
 			r.claims = append(r.claims, claim{
@@ -123,6 +126,11 @@ func (r *recovery) consult(ctx context.Context, clients []*witness.Client) error
 // than it has signed for us before is not believed.
 func (r *recovery) word(ctx context.Context, c *witness.Client) (w word) {
 	w.name = c.Witness().Name
+	for _, k := range c.Witnesses() {
+		if r.waitsFor(k) {
+			w.names = append(w.names, k.Name)
+		}
+	}
 	_, w.note, w.err = c.Latest(ctx)
 	if errors.Is(w.err, context.DeadlineExceeded) {
 		_, w.note, w.err = c.Latest(ctx)

@@ -41,8 +41,8 @@
 //     receipt.
 //     A crash: the entries are there; receipts are had with Receipt.
 //  8. Within a quarter of a second bundles and tiles are written, then the
-//     checkpoint that promises them. Every ten seconds they are synced, and
-//     the mark says so.
+//     checkpoint that promises them, on which the log's ML-DSA key signs too if
+//     there is one. Every ten seconds they are synced, and the mark says so.
 //     A crash: what lies above the mark is derived from the segments again,
 //     before it is served.
 //

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"plastron/log/proof"
 	"plastron/log/witness"
@@ -107,27 +108,50 @@ func (l *Log) launch(observers []*witness.Client) {
 	}
 }
 
-// clients returns a client of each witness of the quorum, and of each other
-// that has a URL.
+// waitsFor reports whether nothing is released without a quorum that counts this
+// key. ML-DSA keys are not counted if the quorum can do without them: what an
+// SVID carries are Ed25519 cosignatures.
+func (l *Log) waitsFor(w proof.Witness) bool {
+	return w.Quorum && (!w.MLDSA || l.o.Policy.Compactable() != nil)
+}
+
+// clients returns a client of each witness that the quorum waits for, and of
+// each other that has a URL: one for all keys of a witness, for two would race
+// each other at it.
 func (l *Log) clients() (quorum, observers []*witness.Client, err error) {
-	given := map[string]*witness.Client{}
+	of := map[string]*witness.Client{}
 	for _, c := range l.o.Witnesses {
-		given[c.Witness().VKey] = c
+		for _, k := range c.Witnesses() {
+			of[k.VKey] = c
+		}
 	}
+	needed := map[*witness.Client]bool{}
+	var clients []*witness.Client
 	for _, w := range l.o.Policy.Witnesses() {
-		c := given[w.VKey]
+		c := of[w.VKey]
 		if c == nil && l.o.Witnesses == nil && w.URL != "" {
 			if c, err = witness.NewClient(l.o.Policy, w, nil); err != nil {
 				return nil, nil, err
 			}
+			for _, k := range c.Witnesses() {
+				of[k.VKey] = c
+			}
 		}
+		waited := l.waitsFor(w)
 		switch {
-		case c == nil && w.Quorum:
+		case c == nil && waited:
 			return nil, nil, fmt.Errorf("witness %s of the quorum has no URL in the log policy: its line needs one where the gate runs", w.Name)
 		case c == nil:
-		case w.Quorum:
+			continue
+		case !slices.Contains(clients, c):
+			clients = append(clients, c)
+		}
+		needed[c] = needed[c] || waited
+	}
+	for _, c := range clients {
+		if needed[c] {
 			quorum = append(quorum, c)
-		default:
+		} else {
 			observers = append(observers, c)
 		}
 	}

@@ -25,6 +25,11 @@ type Options struct {
 	Signer *proof.Signer // the log's key; its name is the origin
 	Policy *Policy       // names the same key; its witnesses are asked
 
+	// MLDSA, if Policy names an ML-DSA-44 key of the log, is the signer with that
+	// key: a cosigner of the origin's name. It signs what is published and
+	// nothing else, when it is published, so that no append waits for it.
+	MLDSA *proof.Signer
+
 	// Witnesses are clients of Policy's witnesses. Nil: made from the URLs in
 	// Policy; a witness of the quorum without one is then refused.
 	Witnesses []*witness.Client
@@ -138,6 +143,10 @@ func (o *Options) defaults() error {
 		return errors.New("a signer and a log policy are needed")
 	case o.Signer.VKey() != o.Policy.LogVKey():
 		return fmt.Errorf("the signer is %s, but the log line of the log policy is %s", o.Signer.VKey(), o.Policy.LogVKey())
+	case o.MLDSA == nil && o.Policy.LogMLDSA() != "":
+		return fmt.Errorf("the log policy names the log's ML-DSA key %.60s…, and there is no signer with it: nobody would believe what is published", o.Policy.LogMLDSA())
+	case o.MLDSA != nil && o.MLDSA.VKey() != o.Policy.LogMLDSA():
+		return fmt.Errorf("the ML-DSA signer is %.60s…, but the log policy names %.60q as the log's ML-DSA key", o.MLDSA.VKey(), o.Policy.LogMLDSA())
 	case o.Segment < 0:
 		return fmt.Errorf("segments of %d bytes", o.Segment)
 	}

@@ -32,6 +32,9 @@ type publisher struct {
 	published atomic.Pointer[publication]
 	marked    uint64 // size up to which the files are durable
 
+	signed *proof.Cosigned // the checkpoint that line is of; both the publisher's own
+	line   []byte          // by the log's ML-DSA key
+
 	mu       sync.Mutex // guards both below
 	attached []byte     // lines by witnesses outside the quorum
 	size     uint64     // of the checkpoint they cosigned
@@ -63,14 +66,29 @@ func (p *publisher) attach(size uint64, line []byte) {
 	p.wake()
 }
 
-// note returns what is to be published of a checkpoint.
+// note returns what is to be published of a checkpoint. After a restart c may be
+// what was published before, with all lines on it.
 func (p *publisher) note(c *proof.Cosigned) []byte {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	note := proof.AppendLines(c.Note(), p.line)
 	if p.size != c.Checkpoint().Size {
-		return c.Note()
+		return note
 	}
-	return append(c.Note(), p.attached...)
+	return proof.AppendLines(note, p.attached)
+}
+
+// sign has the log's ML-DSA key sign a checkpoint, once.
+func (l *Log) sign(c *proof.Cosigned) (err error) {
+	p := &l.publisher
+	if l.o.MLDSA == nil || p.signed == c {
+		return nil
+	}
+	if p.line, err = l.o.MLDSA.Cosign(c.Note(), l.o.Now()); err != nil {
+		return fmt.Errorf("sign what is published: %w", err)
+	}
+	p.signed = c
+	return nil
 }
 
 // publishAll publishes the newest cosigned checkpoint, now and again, until
@@ -113,6 +131,9 @@ func (l *Log) publish() error {
 		return nil
 	}
 	p, size, from := &l.publisher, c.Checkpoint().Size, l.publisher.marked
+	if err := l.sign(c); err != nil {
+		return err
+	}
 	note := p.note(c)
 	if last := p.published.Load(); last != nil {
 		if from = last.size; bytes.Equal(last.note, note) {

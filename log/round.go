@@ -56,7 +56,7 @@ func (r *rounds) wait(most time.Duration, poisoned <-chan struct{}) {
 type answer struct {
 	client *witness.Client
 	round  *round
-	line   []byte
+	lines  []proof.Cosignature
 	err    error
 }
 
@@ -173,17 +173,11 @@ func (l *Log) ask(ctx context.Context, r *round) (*proof.Cosigned, error) {
 			if err := l.late(a); err != nil {
 				return nil, err
 			}
-			name := a.client.Witness().Name
-			switch {
-			case a.round != r:
+			if a.round != r {
 				l.question(a.client, r) // it was busy with an earlier round
 				continue
-			case a.err != nil:
-				r.failed[name] = a.err
-				continue
 			}
-			r.heard[name] = true
-			r.lines = append(r.lines, a.line...)
+			l.count(a)
 			if l.o.Policy.Satisfied(r.heard) {
 				return l.o.Policy.OpenCheckpoint(append(bytes.Clone(r.note), r.lines...))
 			}
@@ -198,13 +192,36 @@ func (l *Log) ask(ctx context.Context, r *round) (*proof.Cosigned, error) {
 	return nil, err
 }
 
+// count takes an answer of this round: the cosignatures that came, and for each
+// key that is waited for and has none, why.
+func (l *Log) count(a answer) {
+	r := a.round
+	came := map[string]bool{}
+	for _, c := range a.lines {
+		came[c.Witness] = true
+		r.lines = append(r.lines, c.Line...)
+	}
+	for _, w := range a.client.Witnesses() {
+		switch {
+		case !l.waitsFor(w):
+		case came[w.Name]:
+			r.heard[w.Name] = true
+		case a.err != nil:
+			r.failed[w.Name] = a.err
+		default:
+			r.failed[w.Name] = fmt.Errorf("witness %s: no cosignature by %s in its answer", a.client.Witness().Name, w.Name)
+		}
+	}
+}
+
 // possible reports whether the witnesses that have not failed would be a
 // quorum.
 func (l *Log) possible(r *round) bool {
 	hope := map[string]bool{}
 	for _, c := range l.rounds.clients {
-		name := c.Witness().Name
-		hope[name] = r.failed[name] == nil
+		for _, w := range c.Witnesses() {
+			hope[w.Name] = l.waitsFor(w) && r.failed[w.Name] == nil
+		}
 	}
 	return l.o.Policy.Satisfied(hope)
 }
@@ -216,8 +233,8 @@ func (l *Log) question(c *witness.Client, r *round) {
 	l.following.Go(func() {
 		ctx, cancel := context.WithTimeout(l.life, witness.Timeout)
 		defer cancel()
-		line, err := c.Cosign(ctx, 0, l.consistency, r.note)
-		l.rounds.answers <- answer{c, r, line, err}
+		lines, err := c.Cosign(ctx, 0, l.consistency, r.note)
+		l.rounds.answers <- answer{c, r, lines, err}
 	})
 }
 
@@ -307,11 +324,13 @@ func (l *Log) observe(ctx context.Context, c *witness.Client) {
 // tell has a witness outside the quorum cosign the newest cosigned checkpoint.
 func (l *Log) tell(ctx context.Context, c *witness.Client) (size uint64, err error) {
 	cosigned := l.cosigned.Load()
-	line, err := c.Cosign(ctx, 0, l.consistency, cosigned.Note())
+	lines, err := c.Cosign(ctx, 0, l.consistency, cosigned.Note())
 	if err != nil {
 		return 0, err
 	}
 	size = cosigned.Checkpoint().Size
-	l.publisher.attach(size, line)
+	for _, cosignature := range lines {
+		l.publisher.attach(size, cosignature.Line)
+	}
 	return size, nil
 }

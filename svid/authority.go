@@ -58,6 +58,9 @@ func NewAuthority(c Config) (*Authority, error) {
 	if c.TrustDomain.IsZero() || c.Policy == nil || c.Policy.Origin() == "" {
 		return nil, errors.New("svid: an authority needs a trust domain and a log policy")
 	}
+	if err := c.Policy.Compactable(); err != nil {
+		return nil, fmt.Errorf("svid: nothing could be minted: %w", err)
+	}
 	a := &Authority{td: c.TrustDomain, policy: c.Policy, now: c.Now}
 	if a.now == nil {
 		a.now = time.Now

@@ -131,7 +131,7 @@ func (d *demo) startWorld(ctx context.Context) (err error) {
 		return err
 	}
 	wdir := filepath.Join(d.dir, "witness")
-	w, err := makeWitness(wdir, "witness.example/demo", l.Addr().String())
+	w, err := makeWitness(wdir, "witness.example/demo", l.Addr().String(), false)
 	if err != nil {
 		return err
 	}

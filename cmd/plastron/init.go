@@ -61,6 +61,7 @@ func initCmd() *cobra.Command {
 	f.StringVar(&in.Origin, "origin", "", "name of the log (default log.TRUST-DOMAIN/gate)")
 	f.StringVar(&in.Listen, "listen", "127.0.0.1:8443", "where the gate will listen")
 	f.StringVar(&in.Read, "log-read", "", "who may read the log's entries: open or auditors")
+	f.BoolVar(&in.MLDSA, "mldsa", false, "give the log an ML-DSA-44 key too, with which it signs what it publishes")
 	f.StringVar(&witnesses, "witnesses", "", "C2SP tlog-policy file of the log's witnesses, without a log line")
 	f.BoolVar(&in.InsecureNoWitnesses, "insecure-no-witnesses", false, "do without witnesses")
 	f.StringArrayVar(&issuers, "issuer", nil, "NAME=https://… of an OIDC issuer of your own (repeatable)")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/ed25519"
+	"crypto/mldsa"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -30,6 +31,7 @@ func witnessCmd() *cobra.Command {
 
 func witnessInitCmd() *cobra.Command {
 	var dir, name, listen string
+	var pq bool
 	c := &cobra.Command{
 		Use:   "init --dir DIR --name NAME --listen HOST:PORT",
 		Short: "Make a witness's key, and the policy file that names it",
@@ -38,7 +40,7 @@ func witnessInitCmd() *cobra.Command {
 			if dir == "" || name == "" {
 				return usagef("--dir and --name are needed")
 			}
-			r, err := makeWitness(dir, name, listen)
+			r, err := makeWitness(dir, name, listen, pq)
 			if err != nil {
 				return usagef("%w", err)
 			}
@@ -49,11 +51,12 @@ func witnessInitCmd() *cobra.Command {
 	f.StringVar(&dir, "dir", "", "folder of the witness")
 	f.StringVar(&name, "name", "", "its name, such as witness.acme.example")
 	f.StringVar(&listen, "listen", "127.0.0.1:8444", "where it will listen")
+	f.BoolVar(&pq, "mldsa", false, "give it an ML-DSA-44 key too; its cosignatures are published and are not in SVIDs")
 	return c
 }
 
-// makeWitness makes a witness's key and the policy file that names it.
-func makeWitness(dir, name, listen string) (*witnessMade, error) {
+// makeWitness makes a witness's keys and the policy file that names them.
+func makeWitness(dir, name, listen string, pq bool) (*witnessMade, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -69,13 +72,39 @@ func makeWitness(dir, name, listen string) (*witnessMade, error) {
 		return nil, fmt.Errorf("witness name: %w", err)
 	}
 	m := &witnessMade{Policy: filepath.Join(dir, "witness.policy"), VKey: s.VKey(), dir: dir, listen: listen}
-	text := fmt.Sprintf("witness w1 %s http://%s\nquorum w1\n", s.VKey(), listen)
+	text := fmt.Sprintf("witness w1 %s http://%s\n", s.VKey(), listen)
+	if pq {
+		if m.MLDSA, err = makeMLDSAKey(dir, name); err != nil {
+			return nil, err
+		}
+		text += fmt.Sprintf("witness w1-mldsa %s http://%s\n", m.MLDSA, listen)
+	}
+	text += "quorum w1\n"
 	return m, os.WriteFile(m.Policy, []byte(text), 0o644)
 }
+
+// makeMLDSAKey makes a witness's second key and returns its verifier key.
+func makeMLDSAKey(dir, name string) (string, error) {
+	key, err := mldsa.GenerateKey(mldsa.MLDSA44())
+	if err != nil {
+		return "", err
+	}
+	if err := config.WriteKey(filepath.Join(dir, mldsaKeyFile), key); err != nil {
+		return "", fmt.Errorf("witness key: %w", err)
+	}
+	s, err := proof.NewCosigner(name, key)
+	if err != nil {
+		return "", err
+	}
+	return s.VKey(), nil
+}
+
+const mldsaKeyFile = "witness-mldsa.key"
 
 type witnessMade struct {
 	Policy      string `json:"policy"` // for init's --witnesses
 	VKey        string `json:"vkey"`
+	MLDSA       string `json:"mldsa_vkey,omitempty"`
 	dir, listen string
 }
 
@@ -110,7 +139,13 @@ func witnessRunCmd() *cobra.Command {
 			if err != nil {
 				return usagef("%w; make one with `plastron witness init`", err)
 			}
-			s, err := witness.NewServer(witness.Config{Dir: filepath.Join(dir, "state"), Key: key, Name: name, Logs: logs, Logger: logger(cmd)})
+			c := witness.Config{Dir: filepath.Join(dir, "state"), Key: key, Name: name, Logs: logs, Logger: logger(cmd)}
+			if c.MLDSA, err = svid.LoadKey(filepath.Join(dir, mldsaKeyFile)); errors.Is(err, fs.ErrNotExist) {
+				c.MLDSA = nil
+			} else if err != nil {
+				return usagef("%w", err)
+			}
+			s, err := witness.NewServer(c)
 			if err != nil {
 				return err
 			}

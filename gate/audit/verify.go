@@ -80,7 +80,7 @@ func newest(ctx context.Context, r *Reader, p *proof.Policy, size uint64) (*proo
 		if err != nil {
 			return nil, err
 		}
-		c, err := p.OpenCheckpoint(note)
+		c, err := p.OpenPublished(note)
 		if err != nil {
 			return nil, misbehaved("checkpoint: %w", err)
 		}

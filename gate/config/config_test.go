@@ -128,6 +128,47 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// A log's second key is in the configuration and in the log policy, or in
+// neither.
+func TestMLDSA(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	m, err := config.Init{Dir: filepath.Join(dir, "gate"), TrustDomain: "acme.example", Read: "open", Listen: "127.0.0.1:0", InsecureNoWitnesses: true, MLDSA: true}.Write()
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := config.Init{Dir: filepath.Join(dir, "other"), TrustDomain: "acme.example", Read: "open", InsecureNoWitnesses: true, MLDSA: true}.Write()
+	if err != nil {
+		t.Fatal(err)
+	}
+	yaml, policy := read(t, m.Config), read(t, m.LogPolicy)
+	if !strings.Contains(policy, "log "+m.LogMLDSA+"\n") || m.LogMLDSA == "" {
+		t.Errorf("log.policy does not name %q", m.LogMLDSA)
+	}
+	for rule, row := range map[string]struct{ old, by, want string }{
+		"good":                      {"", "", ""},
+		"key not in the file":       {`, log_mldsa: "softkms:path=log-mldsa.key"`, "", "go together"},
+		"key not in the policy":     {"log " + m.LogMLDSA + "\n", "", "go together"},
+		"another log's key":         {"path=log-mldsa.key", "path=../other/log-mldsa.key", "its ML-DSA log line is"},
+		"another key in the policy": {m.LogMLDSA, other.LogMLDSA, "its ML-DSA log line is"},
+		"Ed25519":                   {"path=log-mldsa.key", "path=../other/log.key", "want ML-DSA-44"},
+		"one key in two roles":      {"path=log-mldsa.key", "path=beacon.key", "must differ"},
+	} {
+		write(t, filepath.Join(dir, "gate"), "gate.yaml", strings.Replace(yaml, row.old, row.by, 1))
+		write(t, filepath.Join(dir, "gate"), "log.policy", strings.Replace(policy, row.old, row.by, 1))
+		err := check(m)
+		if row.want == "" && err != nil || row.want != "" && (err == nil || !strings.Contains(err.Error(), row.want)) {
+			t.Errorf("%s: %v, want %q", rule, err, row.want)
+		}
+	}
+	// That nothing could be minted is said when the file is loaded.
+	write(t, filepath.Join(dir, "gate"), "gate.yaml", strings.Replace(yaml, "insecure_no_witnesses: true", `http: ""`, 1))
+	write(t, filepath.Join(dir, "gate"), "log.policy", strings.Replace(policy, "quorum none", "witness w "+other.LogMLDSA+"\nquorum w", 1))
+	if err := check(m); err == nil || !strings.Contains(err.Error(), "SVIDs carry Ed25519 cosignatures only") {
+		t.Errorf("a quorum that needs an ML-DSA witness: %v", err)
+	}
+}
+
 // A private key that others can read does not start a gate.
 func TestKeyMode(t *testing.T) {
 	t.Parallel()

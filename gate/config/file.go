@@ -46,9 +46,10 @@ type File struct {
 
 // Keys are key URIs, as go.step.sm/crypto/kms reads them: "softkms:path=ca.key".
 type Keys struct {
-	CA     string `yaml:"ca"`     // P-256
-	Log    string `yaml:"log"`    // Ed25519
-	Beacon string `yaml:"beacon"` // Ed25519
+	CA       string `yaml:"ca"`                  // P-256
+	Log      string `yaml:"log"`                 // Ed25519
+	LogMLDSA string `yaml:"log_mldsa,omitempty"` // ML-DSA-44: signs published checkpoints too; "" for none
+	Beacon   string `yaml:"beacon"`              // Ed25519
 }
 
 // Log is the transparency log that the gate writes.
@@ -150,7 +151,7 @@ func (f *File) check() error {
 	if f.Log.HTTP != "" && f.Log.Read != "open" {
 		return errors.New("log.http serves anyone: it goes with `read: open`")
 	}
-	if f.Keys.CA == f.Keys.Log || f.Keys.Log == f.Keys.Beacon || f.Keys.CA == f.Keys.Beacon {
+	if k := f.Keys; k.CA == k.Log || k.Log == k.Beacon || k.CA == k.Beacon || slices.Contains([]string{k.CA, k.Log, k.Beacon}, k.LogMLDSA) {
 		return errors.New("keys: the CA, log and beacon keys must differ")
 	}
 	return f.checkNames()

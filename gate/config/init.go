@@ -25,6 +25,7 @@ type Init struct {
 	Origin      string // of the log; default "log." + TrustDomain + "/gate"
 	Listen      string // default 127.0.0.1:8443
 	Read        string // open or auditors; no default
+	MLDSA       bool   // give the log an ML-DSA-44 key beside its Ed25519 one
 
 	// Witnesses is a C2SP tlog-policy without its log line: witness, group and
 	// quorum lines. Empty only with InsecureNoWitnesses.
@@ -44,6 +45,7 @@ type Made struct {
 	Bundle    string `json:"bundle"`     // the CA certificate, what every --trust-bundle takes
 	Origin    string `json:"origin"`     // the log's name, and the audience of tokens
 	LogVKey   string `json:"log_vkey"`
+	LogMLDSA  string `json:"log_mldsa_vkey,omitempty"` // of the log's second key
 }
 
 //go:embed gate.yaml.tmpl
@@ -57,7 +59,7 @@ func (in Init) Write() (*Made, error) {
 	if err := os.MkdirAll(in.Dir, 0o700); err != nil {
 		return nil, err
 	}
-	for _, name := range []string{"gate.yaml", "policy.yaml", "log.policy", "ca.pem", "ca.key", "log.key", "beacon.key"} {
+	for _, name := range []string{"gate.yaml", "policy.yaml", "log.policy", "ca.pem", "ca.key", "log.key", "log-mldsa.key", "beacon.key"} {
 		if _, err := os.Lstat(filepath.Join(in.Dir, name)); err == nil {
 			return nil, fmt.Errorf("%s is there already: init makes new gates only; choose another --dir", filepath.Join(in.Dir, name))
 		}
@@ -122,6 +124,17 @@ func (in *Init) writeKeys() (*Made, error) {
 		Config: filepath.Join(in.Dir, "gate.yaml"), Policy: filepath.Join(in.Dir, "policy.yaml"),
 		LogPolicy: filepath.Join(in.Dir, "log.policy"), Bundle: filepath.Join(in.Dir, "ca.pem"), Origin: in.Origin, LogVKey: signer.VKey(),
 	}
+	if in.MLDSA {
+		key, err := newMLDSAKey(in.Dir)
+		if err != nil {
+			return nil, err
+		}
+		second, err := proof.NewCosigner(in.Origin, key)
+		if err != nil {
+			return nil, err
+		}
+		m.LogMLDSA = second.VKey()
+	}
 	return m, writeNew(m.Bundle, svid.EncodeCertificates(cert.Raw), 0o644)
 }
 
@@ -130,7 +143,11 @@ func (in *Init) writeTexts(m *Made) error {
 	if in.InsecureNoWitnesses {
 		witnesses = "quorum none\n"
 	}
-	logPolicy := "log " + m.LogVKey + "\n" + witnesses
+	logPolicy := "log " + m.LogVKey + "\n"
+	if in.MLDSA {
+		logPolicy += "log " + m.LogMLDSA + "\n"
+	}
+	logPolicy += witnesses
 	if _, err := proof.ParsePolicy([]byte(logPolicy)); err != nil {
 		return fmt.Errorf("witnesses: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
+	"crypto/mldsa"
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
@@ -55,6 +56,18 @@ func (f *File) openEd25519(keyURI string) (crypto.Signer, error) {
 	return s, nil
 }
 
+// openMLDSA returns a signer that must be ML-DSA-44: the log's second key.
+func (f *File) openMLDSA(keyURI string) (crypto.Signer, error) {
+	s, err := f.openKey(keyURI)
+	if err != nil {
+		return nil, err
+	}
+	if pub, ok := s.Public().(*mldsa.PublicKey); !ok || pub.Parameters() != mldsa.MLDSA44() {
+		return nil, fmt.Errorf("key %q is %T, want ML-DSA-44", keyURI, s.Public())
+	}
+	return s, nil
+}
+
 // openP256 returns a signer that must be ECDSA P-256: the CA key.
 func (f *File) openP256(keyURI string) (crypto.Signer, error) {
 	s, err := f.openKey(keyURI)
@@ -84,6 +97,15 @@ func newKeys(dir string) (ca *ecdsa.PrivateKey, log, beacon ed25519.PrivateKey, 
 		}
 	}
 	return ca, log, beacon, nil
+}
+
+// newMLDSAKey makes the log's second key in dir.
+func newMLDSAKey(dir string) (*mldsa.PrivateKey, error) {
+	key, err := mldsa.GenerateKey(mldsa.MLDSA44())
+	if err != nil {
+		return nil, err
+	}
+	return key, WriteKey(filepath.Join(dir, "log-mldsa.key"), key)
 }
 
 // WriteKey writes a new PKCS #8 PEM file of mode 0600. It never overwrites.

@@ -128,11 +128,36 @@ func (w *wiring) log(c *gate.Config) error {
 		return fmt.Errorf("keys.beacon: %w", err)
 	}
 	c.Log = log.Options{Dir: w.path(w.Data), Lock: w.path(w.Lock), Signer: signer, Policy: p}
+	if c.Log.MLDSA, err = w.mldsa(p); err != nil {
+		return err
+	}
 	w.trust.Origin, w.trust.LogPolicy, w.trust.Beacon = p.Origin(), string(text), c.Beacon.VKey()
 	if p.Unwitnessed() {
 		w.trust.Insecure = append(w.trust.Insecure, "insecure_no_witnesses")
 	}
 	return nil
+}
+
+// mldsa returns the log's second signer, nil if there is none.
+func (w *wiring) mldsa(p *proof.Policy) (*proof.Signer, error) {
+	if (w.Keys.LogMLDSA == "") != (p.LogMLDSA() == "") {
+		return nil, errors.New("keys.log_mldsa and a log line with an ML-DSA key in log.policy go together: without the line nobody asks for the signature, and without the key nobody gives it")
+	}
+	if w.Keys.LogMLDSA == "" {
+		return nil, nil
+	}
+	key, err := w.openMLDSA(w.Keys.LogMLDSA)
+	if err != nil {
+		return nil, fmt.Errorf("keys.log_mldsa: %w", err)
+	}
+	s, err := proof.NewCosigner(w.File.Log.Origin, key)
+	if err != nil {
+		return nil, fmt.Errorf("keys.log_mldsa: %w", err)
+	}
+	if s.VKey() != p.LogMLDSA() {
+		return nil, fmt.Errorf("log.policy: its ML-DSA log line is %.60s…, but keys.log_mldsa is %.60s…", p.LogMLDSA(), s.VKey())
+	}
+	return s, nil
 }
 
 func (w *wiring) authority(c *gate.Config) (err error) {

@@ -6,6 +6,7 @@ package logtest
 import (
 	"crypto"
 	"crypto/ed25519"
+	"crypto/mldsa"
 	"crypto/rand"
 	"fmt"
 	"log/slog"
@@ -30,6 +31,7 @@ type setup struct {
 	key       crypto.Signer
 	witnesses int
 	quorum    int
+	mldsa     bool
 	now       func() time.Time
 	changes   []func(*log.Options)
 }
@@ -45,6 +47,10 @@ func Key(k crypto.Signer) Option { return func(s *setup) { s.key = k } }
 func Witnesses(n, quorum int) Option {
 	return func(s *setup) { s.witnesses, s.quorum = n, quorum }
 }
+
+// MLDSA gives the log and each of its witnesses an ML-DSA-44 key too. The policy
+// names all of them; those of the witnesses are not in the quorum.
+func MLDSA() Option { return func(s *setup) { s.mldsa = true } }
 
 // Unwitnessed says quorum none.
 func Unwitnessed() Option { return Witnesses(0, 0) }
@@ -70,6 +76,7 @@ type Log struct {
 type Witness struct {
 	Name string // in the policy
 	VKey string
+	PQ   string // its ML-DSA verifier key, named Name + "-mldsa"; "": none
 	URL  string
 	Dir  string // its state
 
@@ -97,6 +104,11 @@ func (w *Witness) Down(down bool) {
 	}))
 }
 
+// Serve answers as the witness itself does, whoever is in its place.
+func (w *Witness) Serve(rw http.ResponseWriter, r *http.Request) {
+	w.server.Handler().ServeHTTP(rw, r)
+}
+
 func (w *Witness) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	if h := w.instead.Load(); h != nil {
 		(*h).ServeHTTP(rw, r)
@@ -117,14 +129,18 @@ func New(t testing.TB, options ...Option) *Log {
 	}
 	l := &Log{Signer: signer(t, s.origin, s.key)}
 	for i := range s.witnesses {
-		l.Witnesses = append(l.Witnesses, newWitness(t, fmt.Sprintf("w%d", i+1), l.Signer, s.now))
+		l.Witnesses = append(l.Witnesses, newWitness(t, fmt.Sprintf("w%d", i+1), l.Signer, s))
 	}
-	l.Policy = Policy(t, l.Signer, s.quorum, l.Witnesses...)
 	dir := t.TempDir()
 	l.Options = log.Options{
 		Dir: filepath.Join(dir, "data"), Lock: filepath.Join(dir, "lock"), Segment: 1 << 20,
-		Signer: l.Signer, Policy: l.Policy, Now: s.now, Logger: slog.New(slog.DiscardHandler),
+		Signer: l.Signer, Now: s.now, Logger: slog.New(slog.DiscardHandler),
 	}
+	if s.mldsa {
+		l.Options.MLDSA = mldsaSigner(t, s.origin)
+	}
+	l.Policy = policy(t, l.Signer, l.Options.MLDSA, s.quorum, l.Witnesses...)
+	l.Options.Policy = l.Policy
 	for _, change := range s.changes {
 		change(&l.Options)
 	}
@@ -162,10 +178,21 @@ func signer(t testing.TB, origin string, k crypto.Signer) *proof.Signer {
 // must cosign; 0 is quorum none.
 func Policy(t testing.TB, s *proof.Signer, quorum int, witnesses ...*Witness) *proof.Policy {
 	t.Helper()
+	return policy(t, s, nil, quorum, witnesses...)
+}
+
+func policy(t testing.TB, s, pq *proof.Signer, quorum int, witnesses ...*Witness) *proof.Policy {
+	t.Helper()
 	var b, names strings.Builder
 	fmt.Fprintf(&b, "log %s\n", s.VKey())
+	if pq != nil {
+		fmt.Fprintf(&b, "log %s\n", pq.VKey())
+	}
 	for _, w := range witnesses {
 		fmt.Fprintf(&b, "witness %s %s %s\n", w.Name, w.VKey, w.URL)
+		if w.PQ != "" {
+			fmt.Fprintf(&b, "witness %s-mldsa %s %s\n", w.Name, w.PQ, w.URL)
+		}
 		names.WriteString(" " + w.Name)
 	}
 	if quorum == 0 {
@@ -180,20 +207,23 @@ func Policy(t testing.TB, s *proof.Signer, quorum int, witnesses ...*Witness) *p
 	return p
 }
 
-func newWitness(t testing.TB, name string, of *proof.Signer, now func() time.Time) *Witness {
+func newWitness(t testing.TB, name string, of *proof.Signer, s setup) *Witness {
 	t.Helper()
 	w := &Witness{Name: name, Dir: t.TempDir()}
-	var err error
-	w.server, err = witness.NewServer(witness.Config{
+	c := witness.Config{
 		Dir: w.Dir, Key: key(t), Name: name + ".example/witness",
 		Logs: []witness.LogKey{{Origin: of.Name(), VKey: of.VKey()}},
-		Now:  now,
-	})
-	if err != nil {
+		Now:  s.now,
+	}
+	if s.mldsa {
+		c.MLDSA = mldsaKey(t)
+	}
+	var err error
+	if w.server, err = witness.NewServer(c); err != nil {
 		t.Fatal(err)
 	}
 	web := httptest.NewServer(w)
-	w.VKey, w.URL = w.server.VKey(), web.URL
+	w.VKey, w.PQ, w.URL = w.server.VKey(), w.server.MLDSAVKey(), web.URL
 	t.Cleanup(func() {
 		web.Close()
 		if err := w.server.Close(); err != nil {
@@ -201,6 +231,24 @@ func newWitness(t testing.TB, name string, of *proof.Signer, now func() time.Tim
 		}
 	})
 	return w
+}
+
+func mldsaSigner(t testing.TB, origin string) *proof.Signer {
+	t.Helper()
+	s, err := proof.NewCosigner(origin, mldsaKey(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func mldsaKey(t testing.TB) *mldsa.PrivateKey {
+	t.Helper()
+	k, err := mldsa.GenerateKey(mldsa.MLDSA44())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
 }
 
 func key(t testing.TB) ed25519.PrivateKey {

@@ -73,6 +73,22 @@ func (p *Policy) OpenCheckpoint(msg []byte) (*Cosigned, error) {
 	return c, nil
 }
 
+// OpenPublished verifies a checkpoint as the log publishes it: as
+// OpenCheckpoint does, and where the policy names an ML-DSA-44 key of the log,
+// its line must be there too. In SVIDs, and before it is published, a checkpoint
+// does not have that line; without this demand whoever can forge Ed25519 would
+// just leave it out.
+func (p *Policy) OpenPublished(msg []byte) (*Cosigned, error) {
+	c, err := p.OpenCheckpoint(msg)
+	if err != nil {
+		return nil, err
+	}
+	if p.logPQ != nil && !slices.ContainsFunc(c.lines, func(l line) bool { return l.key == p.logPQ }) {
+		return nil, fmt.Errorf("checkpoint %d of %s: none by the log's ML-DSA key: %w", c.checkpoint.Size, c.checkpoint.Origin, ErrSignature)
+	}
+	return c, nil
+}
+
 // OpenSigned verifies the log's signature only: for a witness, which asks who
 // speaks; for a log that reads its own words back. Cosignatures of witnesses
 // the policy knows must still verify.

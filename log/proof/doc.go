@@ -42,8 +42,10 @@
 //	0x01  Ed25519 over the text: the log's; its key name is the origin
 //	0x04  Ed25519 cosignature: time (8 bytes) || signature over
 //	      "cosignature/v1\ntime <unix seconds>\n" || text
-//	0x06  ML-DSA-44 cosignature: time || signature over a cosigned_message
-//	      (C2SP tlog-cosignature); verified, never made
+//	0x06  ML-DSA-44 cosignature (FIPS 204, no context): time || signature over
+//	      a cosigned_message (C2SP tlog-cosignature): "subtree/v1\n\0", u8 length
+//	      and name of the cosigner, time u64, u8 length and origin, 0 u64, size
+//	      u64, root. Witnesses make it, and logs beside their own of type 0x01
 //
 // A key travels as <name>+<key id in hex>+base64(type || public key), its
 // verifier key. Numbers and base64 have one spelling here, and the note one
@@ -53,8 +55,8 @@
 //
 // Text, one line a fact (C2SP tlog-policy), [ParsePolicy]:
 //
-//	log <vkey> [<url>]
-//	witness <name> <vkey> [<url>]
+//	log <vkey> [<url>]                   type 0x01, and once more for type 0x06
+//	witness <name> <vkey> [<url>]        type 0x04 or 0x06
 //	group <name> all|any|<k> <name>...
 //	quorum <name>|none
 //

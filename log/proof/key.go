@@ -21,7 +21,7 @@ import (
 const (
 	algEd25519  = 0x01 // a log's signature over the note's text
 	algCosigner = 0x04 // Ed25519 cosignature/v1
-	algMLDSA44  = 0x06 // ML-DSA-44 cosignature over (0, size, root)
+	algMLDSA44  = 0x06 // ML-DSA-44 cosignature over (name, time, origin, 0, size, root)
 )
 
 const (
@@ -99,7 +99,7 @@ func (k *key) KeyHash() uint32 { return k.id }
 // Verify reports whether sig, without the key id, is k's over text.
 func (k *key) Verify(text, sig []byte) bool {
 	if k.alg == algEd25519 {
-		return ed25519.Verify(k.pub, text, sig)
+		return k.signed(text, sig)
 	}
 	if len(sig) < timeSize {
 		return false
@@ -108,11 +108,24 @@ func (k *key) Verify(text, sig []byte) bool {
 	if checkTime(t) != nil {
 		return false
 	}
-	if k.alg == algCosigner {
-		return ed25519.Verify(k.pub, cosigned(t, text), raw)
+	message, err := k.cosigned(t, text)
+	return err == nil && k.signed(message, raw)
+}
+
+// signed reports whether raw is k's signature over exactly message.
+func (k *key) signed(message, raw []byte) bool {
+	if k.alg == algMLDSA44 {
+		return len(raw) == mldsaSize && mldsa.Verify(k.pq, message, raw, nil) == nil
 	}
-	message, err := cosignedPQ(k.name, t, text)
-	return err == nil && len(raw) == mldsaSize && mldsa.Verify(k.pq, message, raw, nil) == nil
+	return ed25519.Verify(k.pub, message, raw)
+}
+
+// cosigned returns what the cosigner k signs at t, in Unix seconds.
+func (k *key) cosigned(t uint64, text []byte) ([]byte, error) {
+	if k.alg == algMLDSA44 {
+		return cosignedPQ(k.name, t, text)
+	}
+	return cosigned(t, text), nil
 }
 
 // maxTime is the last second of the year 9999. The specification allows times

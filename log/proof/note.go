@@ -2,9 +2,12 @@ package proof
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
@@ -111,6 +114,67 @@ func OpenCosignature(c Checkpoint, lines []byte, vkey string) (cosignature []byt
 		return nil, time.Time{}, err
 	}
 	return signatureLine(l.key, l.sig), l.time(), nil
+}
+
+// A Cosignature is a verified signature line of a witness.
+type Cosignature struct {
+	Witness string    // its name in the policy
+	Line    []byte    // "— <name> <base64>\n"
+	Time    time.Time // at which it says it signed, in whole seconds
+}
+
+// OpenCosignatures finds, among signature lines, those that the named witnesses
+// of the policy wrote over the checkpoint c, and verifies them: a witness that
+// has two keys answers with two lines. Lines of other keys are ignored; one of
+// these keys that does not verify, or none at all, refuses all.
+func (p *Policy) OpenCosignatures(c Checkpoint, lines []byte, witnesses ...string) ([]Cosignature, error) {
+	ring, names := keyring{}, map[*key]string{}
+	for _, m := range p.witnesses {
+		if slices.Contains(witnesses, m.name) {
+			ring[m.key.signer()], names[m.key] = m.key, m.name
+		}
+	}
+	// As in OpenCosignature, an empty line among the lines gives another text.
+	_, opened, err := openNote(append([]byte(c.Text()+"\n"), lines...), ring)
+	if err != nil {
+		return nil, fmt.Errorf("cosignatures by %q: %w", witnesses, err)
+	}
+	out := make([]Cosignature, len(opened))
+	for i, l := range opened {
+		out[i] = Cosignature{names[l.key], signatureLine(l.key, l.sig), l.time()}
+	}
+	return out, nil
+}
+
+// AppendLines appends signature lines to a signed note, but for those of keys
+// that are on it already: a note has one line a key.
+func AppendLines(msg, lines []byte) []byte {
+	i := bytes.LastIndex(msg, []byte("\n\n"))
+	if i < 0 {
+		return msg
+	}
+	seen := map[string]bool{}
+	for l := range bytes.Lines(msg[i+2:]) {
+		seen[signerOf(l)] = true
+	}
+	out := bytes.Clone(msg)
+	for l := range bytes.Lines(lines) {
+		if s := signerOf(l); !seen[s] {
+			seen[s] = true
+			out = append(out, l...)
+		}
+	}
+	return out
+}
+
+// signerOf returns what a signature line says of its key: name and key id.
+func signerOf(line []byte) string {
+	head, b64, _ := strings.Cut(strings.TrimPrefix(string(line), "— "), " ")
+	b, err := base64.StdEncoding.DecodeString(b64[:min(8, len(b64))]) // 6 bytes, the id first
+	if err != nil || len(b) < 4 {
+		return string(line)
+	}
+	return head + "+" + string(b[:4])
 }
 
 // OpenBeacon returns the time at which the beacon with the verifier key vkey

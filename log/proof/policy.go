@@ -1,6 +1,9 @@
 package proof
 
-import "bytes"
+import (
+	"bytes"
+	"fmt"
+)
 
 // Limits of a log policy. C2SP asks for at least 32 witnesses and groups.
 const (
@@ -10,12 +13,14 @@ const (
 )
 
 // A Policy says which log is believed, and on whose word: a C2SP tlog-policy
-// with one log. It is what a gate, its witnesses' operators, monitors and
+// with one log, of which it may name an ML-DSA-44 key beside the Ed25519 one. It
+// is what a gate, its witnesses' operators, monitors and
 // relying parties share. It comes from [ParsePolicy]; the zero Policy opens
 // nothing. A Policy is safe for concurrent use and must not be copied.
 type Policy struct {
 	text      []byte
 	log       *key
+	logPQ     *key    // the log's ML-DSA-44 key, or nil
 	ring      keyring // of the log and every witness
 	witnesses []*member
 	quorum    *member // nil: none
@@ -28,6 +33,7 @@ type Witness struct {
 	VKey   string // verifier key, type 0x04 or 0x06
 	URL    string // submission prefix (C2SP tlog-witness), or ""
 	Quorum bool   // reachable from the quorum line
+	MLDSA  bool   // its key is ML-DSA-44: its cosignatures are not in SVIDs
 }
 
 // Origin returns the origin of the policy's log, which is also its key name.
@@ -46,6 +52,15 @@ func (p *Policy) LogVKey() string {
 	return p.log.VKey()
 }
 
+// LogMLDSA returns the verifier key (type 0x06) with which the policy's log
+// signs the checkpoints it publishes, besides; "" if the policy names none.
+func (p *Policy) LogMLDSA() string {
+	if p.logPQ == nil {
+		return ""
+	}
+	return p.logPQ.VKey()
+}
+
 // Text returns the text the policy was read from.
 func (p *Policy) Text() []byte { return bytes.Clone(p.text) }
 
@@ -53,7 +68,7 @@ func (p *Policy) Text() []byte { return bytes.Clone(p.text) }
 func (p *Policy) Witnesses() []Witness {
 	ws := make([]Witness, len(p.witnesses))
 	for i, m := range p.witnesses {
-		ws[i] = Witness{m.name, m.key.VKey(), m.url, m.quorum}
+		ws[i] = Witness{m.name, m.key.VKey(), m.url, m.quorum, m.key.alg == algMLDSA44}
 	}
 	return ws
 }
@@ -70,6 +85,20 @@ func (p *Policy) Satisfied(heard map[string]bool) bool {
 		return false
 	}
 	return p.quorum == nil || p.quorum.met(heard)
+}
+
+// Compactable refuses a policy whose quorum Ed25519 witnesses cannot meet among
+// themselves: the compact proof in an SVID carries no other cosignatures, so
+// that nothing that such a log logs could ever be minted.
+func (p *Policy) Compactable() error {
+	heard := map[string]bool{}
+	for _, m := range p.witnesses {
+		heard[m.name] = m.key.alg == algCosigner
+	}
+	if p.Satisfied(heard) {
+		return nil
+	}
+	return fmt.Errorf("log policy: the quorum needs an ML-DSA witness, and SVIDs carry Ed25519 cosignatures only: make a group of the quorum that its Ed25519 witnesses can meet: %w", ErrQuorum)
 }
 
 // A member is what a quorum is made of: a witness, which has a key, or a

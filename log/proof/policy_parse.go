@@ -9,7 +9,8 @@ import (
 )
 
 // ParsePolicy reads a C2SP tlog-policy. Beyond the specification's rules it
-// wants exactly one log line, refuses a log's key as a witness's, two keys of
+// wants exactly one log, by its Ed25519 key, beside which there may be a line
+// with an ML-DSA-44 key of the same name; it refuses a log's key as a witness's, two keys of
 // one key id (which the compact proof tells keys apart by), unterminated last
 // lines, numbers with leading zeros, and more than 64 witnesses or groups.
 // Errors name the line.
@@ -34,7 +35,7 @@ func ParsePolicy(text []byte) (*Policy, error) {
 	}
 	switch {
 	case r.policy.log == nil:
-		return nil, errors.New("log policy: no log line")
+		return nil, errors.New("log policy: no log line with an Ed25519 key")
 	case !r.decided:
 		return nil, errors.New("log policy: no quorum line")
 	}
@@ -78,24 +79,28 @@ func (r *policyReader) line(line string) error {
 	}
 }
 
-// log reads: log <vkey> [<url>]
+// log reads: log <vkey> [<url>], and the same once more for an ML-DSA-44 key.
 func (r *policyReader) log(args []string) error {
 	if len(args) < 1 || len(args) > 2 {
 		return errors.New("want log <vkey> [<url>]")
-	}
-	if r.policy.log != nil {
-		return errors.New("second log line: one policy, one log")
 	}
 	if len(args) == 2 {
 		if err := checkURL(args[1]); err != nil {
 			return err
 		}
 	}
-	k, err := r.key(args[0], algEd25519)
+	k, err := r.key(args[0], algEd25519, algMLDSA44)
 	if err != nil {
 		return fmt.Errorf("log: %w", err)
 	}
-	r.policy.log = k
+	other, place := r.policy.logPQ, &r.policy.log
+	if k.alg == algMLDSA44 {
+		other, place = r.policy.log, &r.policy.logPQ
+	}
+	if *place != nil || other != nil && other.name != k.name {
+		return errors.New("second log line: one policy, one log, with one Ed25519 key and at most one ML-DSA-44 key beside it")
+	}
+	*place = k
 	return nil
 }
 

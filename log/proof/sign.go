@@ -3,6 +3,7 @@ package proof
 import (
 	"crypto"
 	"crypto/ed25519"
+	"crypto/mldsa"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/binary"
@@ -13,36 +14,52 @@ import (
 	"golang.org/x/mod/sumdb/note"
 )
 
-// A Signer signs checkpoints with an Ed25519 key it need not hold: any
-// [crypto.Signer] will do, such as one backed by a key service. It is either a
-// log's ([NewLogSigner]) or a cosigner's ([NewCosigner]) and refuses to be
-// both: the two sign different messages, under different key ids. A Signer is
-// as safe for concurrent use as its key.
+// A Signer signs checkpoints with a key it need not hold: any [crypto.Signer]
+// will do, such as one backed by a key service. It is either a log's
+// ([NewLogSigner]) or a cosigner's ([NewCosigner]) and refuses to be both: the
+// two sign different messages, under different key ids. A Signer is as safe for
+// concurrent use as its key.
 type Signer struct {
 	key    *key
 	signer crypto.Signer
 }
 
 // NewLogSigner returns the signer of the log named origin: note signatures of
-// type 0x01, key name and origin being one.
+// type 0x01, key name and origin being one. The key is Ed25519.
 func NewLogSigner(origin string, k crypto.Signer) (*Signer, error) {
-	return newSigner(origin, algEd25519, k)
+	if k == nil {
+		return nil, errors.New("note signer: no key")
+	}
+	pub, ok := k.Public().(ed25519.PublicKey)
+	if !ok {
+		return nil, fmt.Errorf("note signer: %T, want an Ed25519 key", k.Public())
+	}
+	return newSigner(origin, algEd25519, pub, k)
 }
 
 // NewCosigner returns the signer of a witness, or of a beacon: timestamped
-// cosignatures of type 0x04.
+// cosignatures, of type 0x04 by an Ed25519 key and of type 0x06 by an ML-DSA-44
+// key. With a log's origin for a name and an ML-DSA-44 key it is the log's
+// second signer (C2SP tlog-checkpoint: "Logs SHOULD use ML-DSA-44 cosignatures
+// to sign the checkpoint").
 func NewCosigner(name string, k crypto.Signer) (*Signer, error) {
-	return newSigner(name, algCosigner, k)
-}
-
-func newSigner(name string, alg byte, signer crypto.Signer) (*Signer, error) {
-	if signer == nil {
+	if k == nil {
 		return nil, errors.New("note signer: no key")
 	}
-	pub, ok := signer.Public().(ed25519.PublicKey)
-	if !ok {
-		return nil, fmt.Errorf("note signer: %T, want an Ed25519 key", signer.Public())
+	switch pub := k.Public().(type) {
+	case ed25519.PublicKey:
+		return newSigner(name, algCosigner, pub, k)
+	case *mldsa.PublicKey:
+		if pub.Parameters() != mldsa.MLDSA44() {
+			return nil, fmt.Errorf("note signer: %s key, want ML-DSA-44", pub.Parameters())
+		}
+		return newSigner(name, algMLDSA44, pub.Bytes(), k)
+	default:
+		return nil, fmt.Errorf("note signer: %T, want an Ed25519 key or an ML-DSA-44 key", pub)
 	}
+}
+
+func newSigner(name string, alg byte, pub []byte, signer crypto.Signer) (*Signer, error) {
 	k, err := newKey(name, alg, pub)
 	if err != nil {
 		return nil, fmt.Errorf("note signer: %w", err)
@@ -92,7 +109,7 @@ func (s *Signer) note(c Checkpoint, by note.Signer) ([]byte, error) {
 // reads the checkpoint strictly and looks at no signature: who may cosign
 // what, and when, is the caller's promise.
 func (s *Signer) Cosign(msg []byte, t time.Time) (line []byte, err error) {
-	if s.key.alg != algCosigner {
+	if s.key.alg == algEd25519 {
 		return nil, errors.New("cosign checkpoint: signer is a log's")
 	}
 	text, err := noteText(msg)
@@ -106,7 +123,11 @@ func (s *Signer) Cosign(msg []byte, t time.Time) (line []byte, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("cosign checkpoint: %w", err)
 	}
-	sig, err := s.sign(cosigned(seconds, []byte(text)))
+	message, err := s.key.cosigned(seconds, []byte(text))
+	if err != nil {
+		return nil, fmt.Errorf("cosign checkpoint: %w", err)
+	}
+	sig, err := s.sign(message)
 	if err != nil {
 		return nil, fmt.Errorf("cosign checkpoint: %w", err)
 	}
@@ -120,7 +141,7 @@ func (s *Signer) sign(message []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !ed25519.Verify(s.key.pub, message, sig) {
+	if !s.key.signed(message, sig) {
 		return nil, errors.New("key made a signature it does not verify")
 	}
 	return sig, nil

@@ -19,7 +19,7 @@ import (
 const Timeout = 5 * time.Second
 
 // maxAnswer bounds the answer to add-checkpoint in bytes: it holds four
-// post-quantum cosignatures.
+// ML-DSA-44 cosignatures.
 const maxAnswer = 1 << 14
 
 // ErrFaulty is what a witness is refused with that answers against the
@@ -40,12 +40,15 @@ func (e *AheadError) Error() string {
 	return fmt.Sprintf("witness %s holds our checkpoint of size %d, which ours does not extend: this log was rolled back or forked", e.Witness, e.Size)
 }
 
-// A Client asks one witness to cosign one log's checkpoints. It has one
-// request in flight and remembers the size the witness cosigned last. It is
-// safe for concurrent use.
+// A Client asks one witness to cosign one log's checkpoints. A witness may have
+// several keys, each a line of the log policy with the same URL: one answer has
+// the cosignatures of all. The client has one request in flight and remembers
+// the size the witness cosigned last. It is safe for concurrent use.
 type Client struct {
 	policy  *proof.Policy
 	witness proof.Witness
+	keys    []proof.Witness // the policy's lines with that URL
+	names   []string        // of keys
 	http    *http.Client
 
 	turn  chan struct{} // holds one token; whoever has it may use what follows
@@ -55,7 +58,7 @@ type Client struct {
 }
 
 // NewClient returns a client of the policy's log for a witness of the policy
-// that has a URL. If hc is nil it makes a client that keeps connections alive;
+// that has a URL, and for all others of that URL. If hc is nil it makes a client that keeps connections alive;
 // of hc it uses a copy that follows no redirects.
 func NewClient(p *proof.Policy, w proof.Witness, hc *http.Client) (*Client, error) {
 	if p == nil || p.Origin() == "" {
@@ -64,7 +67,15 @@ func NewClient(p *proof.Policy, w proof.Witness, hc *http.Client) (*Client, erro
 	if !slices.Contains(p.Witnesses(), w) || w.URL == "" {
 		return nil, fmt.Errorf("witness client: the log policy has no witness %q with a URL", w.Name)
 	}
-	w.URL = strings.TrimRight(w.URL, "/")
+	at := strings.TrimRight(w.URL, "/")
+	c := &Client{policy: p, witness: w, turn: make(chan struct{}, 1)}
+	c.witness.URL = at
+	for _, k := range p.Witnesses() {
+		if strings.TrimRight(k.URL, "/") == at {
+			k.URL = at
+			c.keys, c.names = append(c.keys, k), append(c.names, k.Name)
+		}
+	}
 	if hc == nil {
 		hc = &http.Client{Transport: &http.Transport{
 			Proxy:                  http.ProxyFromEnvironment,
@@ -77,16 +88,20 @@ func NewClient(p *proof.Policy, w proof.Witness, hc *http.Client) (*Client, erro
 	}
 	own := *hc
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	c := &Client{policy: p, witness: w, http: &own, turn: make(chan struct{}, 1)}
+	c.http = &own
 	c.turn <- struct{}{}
 	return c, nil
 }
 
-// Witness returns the witness the client asks.
+// Witness returns the witness the client was made for.
 func (c *Client) Witness() proof.Witness { return c.witness }
 
-// Cosign asks for a cosignature of a signed note of our log and returns its
-// line once it has verified it. old is the size the witness cosigned last as
+// Witnesses returns the lines of the log policy that the client asks for: those
+// of its witness's URL.
+func (c *Client) Witnesses() []proof.Witness { return slices.Clone(c.keys) }
+
+// Cosign asks for cosignatures of a signed note of our log and returns what came
+// once it has verified it: at least one, at most one for each of Witnesses. old is the size the witness cosigned last as
 // far as the caller knows, 0 if it does not; the client goes by what it heard
 // from the witness itself. consistency returns the proof between two sizes.
 //
@@ -94,7 +109,7 @@ func (c *Client) Witness() proof.Witness { return c.witness }
 // witness ahead of us makes an [*AheadError] if it shows the checkpoint with
 // our signature, and [ErrFaulty] otherwise. A checkpoint smaller than one this
 // client sent before is an error of the caller, and not sent.
-func (c *Client) Cosign(ctx context.Context, old uint64, consistency func(from, to uint64) ([]proof.Hash, error), signed []byte) (line []byte, err error) {
+func (c *Client) Cosign(ctx context.Context, old uint64, consistency func(from, to uint64) ([]proof.Hash, error), signed []byte) (lines []proof.Cosignature, err error) {
 	select {
 	case <-c.turn:
 		defer func() { c.turn <- struct{}{} }()
@@ -113,11 +128,11 @@ func (c *Client) Cosign(ctx context.Context, old uint64, consistency func(from, 
 	if c.heard {
 		old = c.size
 	}
-	if line, err = c.submit(ctx, s, old); err != nil {
+	if lines, err = c.submit(ctx, s, old); err != nil {
 		return nil, c.fail(err)
 	}
 	c.size, c.heard = s.checkpoint.Size, true
-	return line, nil
+	return lines, nil
 }
 
 func (c *Client) fail(err error) error { return fmt.Errorf("witness %s: %w", c.witness.Name, err) }
@@ -130,26 +145,26 @@ type submission struct {
 }
 
 // submit asks at most twice.
-func (c *Client) submit(ctx context.Context, s submission, old uint64) ([]byte, error) {
+func (c *Client) submit(ctx context.Context, s submission, old uint64) ([]proof.Cosignature, error) {
 	ours := s.checkpoint.Size
-	line, theirs, err := c.post(ctx, s, min(old, ours))
-	if line != nil || err != nil {
-		return line, err
+	lines, theirs, err := c.post(ctx, s, min(old, ours))
+	if lines != nil || err != nil {
+		return lines, err
 	}
 	c.size, c.heard = theirs, true
 	if theirs > ours {
 		return nil, c.judge(ctx, s)
 	}
-	line, again, err := c.post(ctx, s, theirs)
-	if line != nil || err != nil {
-		return line, err
+	lines, again, err := c.post(ctx, s, theirs)
+	if lines != nil || err != nil {
+		return lines, err
 	}
 	return nil, fmt.Errorf("%w: cosigned size %d last by its word, then size %d", ErrFaulty, theirs, again)
 }
 
-// post sends the checkpoint with a proof from old. It returns a verified line,
+// post sends the checkpoint with a proof from old. It returns verified lines,
 // or the size the witness says it cosigned last instead of old.
-func (c *Client) post(ctx context.Context, s submission, old uint64) (line []byte, theirs uint64, err error) {
+func (c *Client) post(ctx context.Context, s submission, old uint64) (lines []proof.Cosignature, theirs uint64, err error) {
 	hashes, err := s.consistency(old, s.checkpoint.Size)
 	if err != nil {
 		return nil, 0, fmt.Errorf("consistency proof from %d to %d: %w", old, s.checkpoint.Size, err)
@@ -160,11 +175,11 @@ func (c *Client) post(ctx context.Context, s submission, old uint64) (line []byt
 	}
 	switch status {
 	case http.StatusOK:
-		line, _, err := proof.OpenCosignature(s.checkpoint, answer, c.witness.VKey)
+		lines, err := c.policy.OpenCosignatures(s.checkpoint, answer, c.names...)
 		if err != nil {
 			return nil, 0, fmt.Errorf("%w: %w", ErrFaulty, err)
 		}
-		return line, 0, nil
+		return lines, 0, nil
 	case http.StatusConflict:
 		theirs, err := parseSize(strings.TrimSuffix(string(answer), "\n"))
 		if err != nil || contentType != sizeType || !bytes.HasSuffix(answer, []byte("\n")) || theirs == old {

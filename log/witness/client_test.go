@@ -29,10 +29,11 @@ func TestClientCosign(t *testing.T) {
 	policy := w.policy(t, w.http.URL)
 	for _, size := range []uint64{0, 3, 3, 70, 180} {
 		signed := w.log.note(t, size)
-		line, err := c.Cosign(t.Context(), 0, w.log.consistency, signed)
+		lines, err := c.Cosign(t.Context(), 0, w.log.consistency, signed)
 		if err != nil {
 			t.Fatal(err)
 		}
+		line := lines[0].Line
 		opened, err := policy.OpenCheckpoint(append(signed, line...))
 		if err != nil || opened.Checkpoint().Size != size || len(opened.Times()) != 1 {
 			t.Fatalf("size %d: %v", size, err)
@@ -277,7 +278,7 @@ func TestClientRefusesTheWitness(t *testing.T) {
 			line, err := w.client(t, front.URL).Cosign(t.Context(), 0, w.log.consistency, note)
 			wantErr(t, err, nil, tt.says)
 			if line != nil || errors.Is(err, witness.ErrFaulty) != tt.faulty {
-				t.Errorf("line %q, faulty %v, want %v: %v", line, !tt.faulty, tt.faulty, err)
+				t.Errorf("lines %q, faulty %v, want %v: %v", line, !tt.faulty, tt.faulty, err)
 			}
 			var ahead *witness.AheadError
 			if errors.As(err, &ahead) != (tt.ahead > 0) {
@@ -297,7 +298,7 @@ func TestClientRefusesTheWitness(t *testing.T) {
 	front := httptest.NewServer(liar{post: ok("— x.example AAAAAAAA\n" + good)})
 	defer front.Close()
 	line, err := w.client(t, front.URL).Cosign(t.Context(), 0, w.log.consistency, note)
-	if err != nil || string(line) != good {
+	if err != nil || len(line) != 1 || string(line[0].Line) != good {
 		t.Errorf("beside a line of an unknown key: %q, %v", line, err)
 	}
 }

@@ -43,14 +43,14 @@ func Example() {
 	tree := proof.NewRange()
 	tree.Append(proof.LeafHash([]byte("first")), nil)
 	note, _ := log.Sign(proof.Checkpoint{Origin: log.Name(), Size: tree.Size(), Root: tree.Root()})
-	line, err := client.Cosign(context.Background(), 0, func(from, to uint64) ([]proof.Hash, error) {
+	lines, err := client.Cosign(context.Background(), 0, func(from, to uint64) ([]proof.Hash, error) {
 		return nil, nil // from the empty tree there is nothing to prove
 	}, note)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	cosigned, err := policy.OpenCheckpoint(append(note, line...))
+	cosigned, err := policy.OpenCheckpoint(append(note, lines[0].Line...))
 	fmt.Println(cosigned.Checkpoint().Size, cosigned.Witnesses(), err)
 	// Output: 1 [w] <nil>
 }

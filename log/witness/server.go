@@ -3,6 +3,8 @@ package witness
 import (
 	"bytes"
 	"crypto"
+	"crypto/ed25519"
+	"crypto/mldsa"
 	"errors"
 	"fmt"
 	"io"
@@ -25,6 +27,7 @@ type LogKey struct {
 type Config struct {
 	Dir    string        // its state; one process at a time; never restored from a backup
 	Key    crypto.Signer // Ed25519, for this witness alone
+	MLDSA  crypto.Signer // ML-DSA-44, for this witness alone; nil: none
 	Name   string        // key name, such as witness.example.com
 	Logs   []LogKey
 	Now    func() time.Time // nil: time.Now
@@ -33,13 +36,13 @@ type Config struct {
 
 // A Server is a witness.
 type Server struct {
-	signer *proof.Signer
-	logs   map[string]*state // by origin
-	now    func() time.Time
-	logger *slog.Logger
-	lock   *os.File      // held while the server lives
-	slots  chan struct{} // one token a request being read
-	closed atomic.Bool
+	signers []*proof.Signer   // one a key, the Ed25519 one first
+	logs    map[string]*state // by origin
+	now     func() time.Time
+	logger  *slog.Logger
+	lock    *os.File      // held while the server lives
+	slots   chan struct{} // one token a request being read
+	closed  atomic.Bool
 }
 
 // maxRequests bounds the requests read at once, and with them memory.
@@ -57,7 +60,7 @@ func NewServer(c Config) (*Server, error) {
 		s.logger = slog.New(slog.DiscardHandler)
 	}
 	var err error
-	if s.signer, err = proof.NewCosigner(c.Name, c.Key); err != nil {
+	if s.signers, err = signers(c); err != nil {
 		return nil, fmt.Errorf("witness: %w", err)
 	}
 	if s.lock, err = lockDir(c.Dir); err != nil {
@@ -92,8 +95,53 @@ func (s *Server) add(dir string, l LogKey) error {
 	return nil
 }
 
-// VKey returns the witness's verifier key, as a log policy names it.
-func (s *Server) VKey() string { return s.signer.VKey() }
+func signers(c Config) ([]*proof.Signer, error) {
+	ed, err := proof.NewCosigner(c.Name, c.Key)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := c.Key.Public().(ed25519.PublicKey); !ok {
+		return nil, fmt.Errorf("key is %T, want Ed25519", c.Key.Public())
+	}
+	if c.MLDSA == nil {
+		return []*proof.Signer{ed}, nil
+	}
+	pq, err := proof.NewCosigner(c.Name, c.MLDSA)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := c.MLDSA.Public().(*mldsa.PublicKey); !ok {
+		return nil, fmt.Errorf("second key is %T, want ML-DSA-44", c.MLDSA.Public())
+	}
+	return []*proof.Signer{ed, pq}, nil
+}
+
+// VKey returns the verifier key of the witness's Ed25519 key, as a log policy
+// names it.
+func (s *Server) VKey() string { return s.signers[0].VKey() }
+
+// MLDSAVKey returns the verifier key of the witness's ML-DSA-44 key, "" if it
+// has none.
+func (s *Server) MLDSAVKey() string {
+	if len(s.signers) < 2 {
+		return ""
+	}
+	return s.signers[1].VKey()
+}
+
+// sign returns the witness's signature lines on a checkpoint, one a key, all
+// of one time.
+func (s *Server) sign(note []byte) (lines []byte, err error) {
+	now := s.now()
+	for _, signer := range s.signers {
+		line, err := signer.Cosign(note, now)
+		if err != nil {
+			return nil, err
+		}
+		lines = append(lines, line...)
+	}
+	return lines, nil
+}
 
 // Close ends the witness: it answers 503 and lets its directory go.
 func (s *Server) Close() error {
@@ -176,8 +224,8 @@ func (s *Server) cosign(body []byte) (line []byte, err error) {
 		return nil, &refusal{status: http.StatusBadRequest, err: fmt.Errorf("old size %d, checkpoint of size %d", req.old, c.Size)}
 	}
 	return st.extend(c, req, func() ([]byte, []byte, error) {
-		line, err := s.signer.Cosign(note, s.now())
-		return line, append(note, line...), err
+		lines, err := s.sign(note)
+		return lines, append(note, lines...), err
 	})
 }
 

@@ -38,7 +38,8 @@
 //	     Content-Type text/x.tlog.size
 //	422  size 0 with another root than the empty tree's; old is the size and
 //	     the roots differ; the proof does not verify
-//	200  the cosignature, one signature line
+//	200  the cosignatures: one signature line a key of the witness, all of one
+//	     time (Ed25519, and ML-DSA-44 if it has such a key)
 //
 // 500 and 503 say nothing about the checkpoint. GET
 // <prefix>/<hex SHA-256 of the origin>/checkpoint returns the note cosigned
