@@ -114,7 +114,7 @@ func (m witnessMade) text(w io.Writer) {
 }
 
 func witnessRunCmd() *cobra.Command {
-	var dir, listen string
+	var dir, listen, metrics string
 	var policies []string
 	var stopAfter time.Duration
 	c := &cobra.Command{
@@ -147,22 +147,62 @@ func witnessRunCmd() *cobra.Command {
 			}
 			s, err := witness.NewServer(c)
 			if err != nil {
-				return err
+				return usagef("%w", err)
 			}
 			l, err := net.Listen("tcp", listen)
 			if err != nil {
 				return errors.Join(usagef("listen: %w", err), s.Close())
 			}
-			fmt.Fprintf(cmd.ErrOrStderr(), "witness ready at http://%s\n", l.Addr())
-			return errors.Join(serve(ctx, l, s.Handler()), s.Close())
+			err = serveWitness(ctx, cmd.ErrOrStderr(), l, s, metrics)
+			return errors.Join(err, s.Close())
 		},
 	}
 	f := c.Flags()
 	f.StringVar(&dir, "dir", "", "folder of the witness")
 	f.StringVar(&listen, "listen", "127.0.0.1:8444", "where to listen")
 	f.StringArrayVar(&policies, "log-policy", nil, "log.policy of a log to witness (repeatable)")
+	f.StringVar(&metrics, "metrics", "", "loopback HOST:PORT to serve /metrics at, for Prometheus (default none)")
 	f.DurationVar(&stopAfter, "stop-after", 0, "stop by itself after this time (0: never)")
 	return c
+}
+
+// serveWitness serves a witness on l, and its metrics where they are asked for,
+// until ctx ends or one of the two fails.
+func serveWitness(ctx context.Context, w io.Writer, l net.Listener, s *witness.Server, metrics string) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan error, 1)
+	if metrics == "" {
+		ended <- nil
+	} else {
+		ml, err := listenLoopback(metrics)
+		if err != nil {
+			return errors.Join(usagef("--metrics: %w", err), l.Close())
+		}
+		fmt.Fprintf(w, "metrics at http://%s/metrics\n", ml.Addr())
+		mux := http.NewServeMux()
+		mux.Handle("GET /metrics", s.Metrics())
+		go func() { // ended by ctx
+			defer cancel()
+			ended <- serve(ctx, ml, mux)
+		}()
+	}
+	fmt.Fprintf(w, "witness ready at http://%s\n", l.Addr())
+	err := serve(ctx, l, s.Handler())
+	cancel()
+	return errors.Join(err, <-ended)
+}
+
+// listenLoopback listens where no other machine reaches.
+func listenLoopback(hostport string) (net.Listener, error) {
+	host, _, err := net.SplitHostPort(hostport)
+	if err != nil {
+		return nil, err
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return nil, fmt.Errorf("%s is not on loopback: metrics tell which logs are witnessed; listen at 127.0.0.1 and have a proxy decide who reads them", hostport)
+	}
+	return net.Listen("tcp", hostport)
 }
 
 // witnessKey reads the key that init made, and the name beside it.

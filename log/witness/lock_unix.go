@@ -24,6 +24,9 @@ func lockDir(dir string) (*os.File, error) {
 		return nil, err
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		if errors.Is(err, syscall.EWOULDBLOCK) { // which calls itself a timeout
+			err = errors.New("it is running")
+		}
 		return nil, errors.Join(fmt.Errorf("directory %s is another witness's: %w", dir, err), f.Close())
 	}
 	return f, nil

@@ -2,6 +2,7 @@ package witness
 
 import (
 	"bytes"
+	"context"
 	"crypto"
 	"crypto/ed25519"
 	"crypto/mldsa"
@@ -41,18 +42,19 @@ type Server struct {
 	now     func() time.Time
 	logger  *slog.Logger
 	lock    *os.File      // held while the server lives
-	slots   chan struct{} // one token a request being read
+	slots   chan struct{} // one token a request in hand
+	metrics *metrics
 	closed  atomic.Bool
 }
 
-// maxRequests bounds the requests read at once, and with them memory.
+// maxRequests bounds the requests in hand, and with them memory.
 const maxRequests = 64
 
 // NewServer opens the witness's directory, which it makes if it is not there,
 // and reads the checkpoint it cosigned last of each log. It refuses a directory
 // another server holds, and a state that the log's key did not sign.
 func NewServer(c Config) (*Server, error) {
-	s := &Server{logs: map[string]*state{}, now: c.Now, logger: c.Logger, slots: make(chan struct{}, maxRequests)}
+	s := &Server{logs: map[string]*state{}, now: c.Now, logger: c.Logger, slots: make(chan struct{}, maxRequests), metrics: newMetrics()}
 	if s.now == nil {
 		s.now = time.Now
 	}
@@ -87,7 +89,7 @@ func (s *Server) add(dir string, l LogKey) error {
 	if p.Origin() != l.Origin {
 		return fmt.Errorf("the key's name is %q", p.Origin())
 	}
-	st, err := openState(dir, p)
+	st, err := openState(dir, p, s.metrics.wrote)
 	if err != nil {
 		return err
 	}
@@ -149,9 +151,7 @@ func (s *Server) Close() error {
 		return nil
 	}
 	for _, st := range s.logs {
-		st.mu.Lock() // a request that is writing finishes first
-		st.failed = true
-		st.mu.Unlock()
+		st.stop() // a request that is writing finishes first
 	}
 	return s.lock.Close()
 }
@@ -168,17 +168,24 @@ func (s *Server) Handler() http.Handler {
 }
 
 func (s *Server) addCheckpoint(w http.ResponseWriter, r *http.Request) {
+	origin, lines, err := s.receive(w, r)
+	s.answer(w, answered{endpoint: "add-checkpoint", log: origin}, lines, err)
+}
+
+// receive reads a request and decides on it, in bounded space and time. origin
+// is the log's if it is one of ours.
+func (s *Server) receive(w http.ResponseWriter, r *http.Request) (origin string, lines []byte, err error) {
 	if s.closed.Load() {
-		http.Error(w, "closed", http.StatusServiceUnavailable)
-		return
+		return "", nil, &refusal{status: http.StatusServiceUnavailable, err: errors.New("closed")}
 	}
 	select {
 	case s.slots <- struct{}{}:
 		defer func() { <-s.slots }()
 	default:
-		http.Error(w, "too many requests", http.StatusServiceUnavailable)
-		return
+		return "", nil, &refusal{status: http.StatusServiceUnavailable, err: errors.New("too many requests")}
 	}
+	ctx, cancel := context.WithTimeout(r.Context(), Timeout)
+	defer cancel()
 	// Where the deadline cannot be set, as in a test's recorder, nobody is slow.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(Timeout))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxRequest))
@@ -187,11 +194,9 @@ func (s *Server) addCheckpoint(w http.ResponseWriter, r *http.Request) {
 		if errors.As(err, new(*http.MaxBytesError)) {
 			status = http.StatusRequestEntityTooLarge
 		}
-		http.Error(w, "request body unreadable", status)
-		return
+		return "", nil, &refusal{status: status, err: errors.New("request body unreadable")}
 	}
-	line, err := s.cosign(body)
-	s.answer(w, line, err)
+	return s.cosign(ctx, body)
 }
 
 // A refusal is a status that is not 200 and what it says.
@@ -204,49 +209,60 @@ type refusal struct {
 func (r *refusal) Error() string { return r.err.Error() }
 
 // cosign decides on a request in the order of the specification.
-func (s *Server) cosign(body []byte) (line []byte, err error) {
+func (s *Server) cosign(ctx context.Context, body []byte) (origin string, lines []byte, err error) {
 	req, err := parseRequest(body)
 	if err != nil {
-		return nil, &refusal{status: http.StatusBadRequest, err: err}
+		return "", nil, &refusal{status: http.StatusBadRequest, err: err}
 	}
-	origin, _, _ := bytes.Cut(req.note, []byte("\n"))
-	st := s.logs[string(origin)]
+	named, _, _ := bytes.Cut(req.note, []byte("\n"))
+	st := s.logs[string(named)]
 	if st == nil {
-		return nil, &refusal{status: http.StatusNotFound, err: errors.New("unknown log")}
+		return "", nil, &refusal{status: http.StatusNotFound, err: errors.New("unknown log")}
 	}
+	origin = string(named)
 	c, note, err := st.policy.Bare(req.note)
 	switch {
 	case errors.Is(err, proof.ErrSignature):
-		return nil, &refusal{status: http.StatusForbidden, err: err}
+		return origin, nil, &refusal{status: http.StatusForbidden, err: err}
 	case err != nil:
-		return nil, &refusal{status: http.StatusBadRequest, err: err}
+		return origin, nil, &refusal{status: http.StatusBadRequest, err: err}
 	case req.old > c.Size:
-		return nil, &refusal{status: http.StatusBadRequest, err: fmt.Errorf("old size %d, checkpoint of size %d", req.old, c.Size)}
+		return origin, nil, &refusal{status: http.StatusBadRequest, err: fmt.Errorf("old size %d, checkpoint of size %d", req.old, c.Size)}
 	}
-	return st.extend(c, req, func() ([]byte, []byte, error) {
+	lines, err = st.extend(ctx, c, req, func() ([]byte, []byte, error) {
 		lines, err := s.sign(note)
 		return lines, append(note, lines...), err
 	})
+	return origin, lines, err
 }
 
-func (s *Server) answer(w http.ResponseWriter, line []byte, err error) {
+// answer says what was decided, and counts it.
+func (s *Server) answer(w http.ResponseWriter, a answered, lines []byte, err error) {
 	var r *refusal
 	switch {
 	case err == nil:
+		a.status = http.StatusOK
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		w.Write(line)
+		w.Write(lines)
 	case !errors.As(err, &r):
-		s.logger.Error("cosigning failed", "err", err)
-		http.Error(w, "internal error", http.StatusInternalServerError)
+		a.status = http.StatusInternalServerError
+		s.logger.Error("cosigning failed", "log", a.log, "err", err)
+		http.Error(w, "internal error", a.status)
 	case r.status == http.StatusConflict:
+		a.status = r.status
 		w.Header().Set("Content-Type", sizeType)
 		w.WriteHeader(r.status)
 		fmt.Fprintf(w, "%d\n", r.size)
 	default:
+		a.status = r.status
 		if r.status == http.StatusUnprocessableEntity {
 			// Signed by the log, so it may be evidence against it.
-			s.logger.Warn("log shows an inconsistent checkpoint", "err", r.err)
+			s.logger.Warn("log shows an inconsistent checkpoint", "log", a.log, "err", r.err)
+		}
+		if r.status == http.StatusServiceUnavailable {
+			w.Header().Set("Retry-After", "1")
 		}
 		http.Error(w, r.Error(), r.status)
 	}
+	s.metrics.answer(a, s.now().Unix())
 }

@@ -41,7 +41,8 @@
 //	200  the cosignatures: one signature line a key of the witness, all of one
 //	     time (Ed25519, and ML-DSA-44 if it has such a key)
 //
-// 500 and 503 say nothing about the checkpoint. GET
+// 500 and 503 say nothing about the checkpoint: more than 64 requests are in hand,
+// or more than 8 about that log, or one waited too long. GET
 // <prefix>/<hex SHA-256 of the origin>/checkpoint returns the note cosigned
 // last. Both paths are below one prefix, the witness's URL in the log policy.
 //
@@ -77,9 +78,12 @@ const (
 
 // logPath returns the path of a log's newest checkpoint below a witness's
 // prefix.
-func logPath(origin string) string {
+func logPath(origin string) string { return originHash(origin) + "/checkpoint" }
+
+// originHash returns the name under which a log is served and kept.
+func originHash(origin string) string {
 	sum := sha256.Sum256([]byte(origin))
-	return hex.EncodeToString(sum[:]) + "/checkpoint"
+	return hex.EncodeToString(sum[:])
 }
 
 // A request is the body of an add-checkpoint call.
