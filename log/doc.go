@@ -35,7 +35,8 @@
 //     A crash: Apply is told again at the next start.
 //  6. The witnesses of the quorum are asked, all at once, one question a
 //     witness at a time; while they think, the next batches go through 1 to 5,
-//     and the next round is about the newest of them.
+//     and the next round is about the newest of them. A mirror is pushed the
+//     entries that it lacks before it cosigns.
 //     A crash: a checkpoint of ours is out; the lock has it or a newer one.
 //  7. Whoever waits for an entry that the cosigned checkpoint covers gets its
 //     receipt.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"path/filepath"
 	"slices"
 
@@ -115,6 +116,36 @@ func (l *Log) waitsFor(w proof.Witness) bool {
 	return w.Quorum && (!w.MLDSA || l.o.Policy.Compactable() != nil)
 }
 
+// mirrored refuses names of mirrors that could not be pushed to.
+func (l *Log) mirrored() error {
+	for _, name := range l.o.Mirrors {
+		i := slices.IndexFunc(l.o.Policy.Witnesses(), func(w proof.Witness) bool { return w.Name == name })
+		if i < 0 || l.o.Witnesses == nil && l.o.Policy.Witnesses()[i].URL == "" {
+			return fmt.Errorf("mirror %q: the log policy has no witness of that name with a URL", name)
+		}
+	}
+	return nil
+}
+
+// source is where mirrors are pushed from: durable entries, and proofs from the
+// tree.
+func (l *Log) source() witness.Source {
+	return witness.Source{
+		Entries: func(ctx context.Context, from, to uint64) iter.Seq2[[]byte, error] {
+			return func(yield func([]byte, error) bool) {
+				for e, err := range l.entries(ctx, from, min(to, l.applied.Load())) {
+					if !yield(e.Entry, err) {
+						return
+					}
+				}
+			}
+		},
+		Subtree: func(start, end, size uint64) ([]proof.Hash, error) {
+			return proof.Subtree(l.life, l.cache, start, end, size)
+		},
+	}
+}
+
 // clients returns a client of each witness that the quorum waits for, and of
 // each other that has a URL: one for all keys of a witness, for two would race
 // each other at it.
@@ -124,6 +155,9 @@ func (l *Log) clients() (quorum, observers []*witness.Client, err error) {
 		for _, k := range c.Witnesses() {
 			of[k.VKey] = c
 		}
+	}
+	if err := l.mirrored(); err != nil {
+		return nil, nil, err
 	}
 	needed := map[*witness.Client]bool{}
 	var clients []*witness.Client
@@ -149,6 +183,9 @@ func (l *Log) clients() (quorum, observers []*witness.Client, err error) {
 		needed[c] = needed[c] || waited
 	}
 	for _, c := range clients {
+		if slices.ContainsFunc(c.Witnesses(), func(w proof.Witness) bool { return slices.Contains(l.o.Mirrors, w.Name) }) {
+			c.Mirror(l.source())
+		}
 		if needed[c] {
 			quorum = append(quorum, c)
 		} else {

@@ -34,6 +34,11 @@ type Options struct {
 	// Policy; a witness of the quorum without one is then refused.
 	Witnesses []*witness.Client
 
+	// Mirrors are names of witnesses of Policy that are mirrors: they are pushed
+	// the entries before they cosign (C2SP tlog-mirror). They may be in the quorum
+	// or not.
+	Mirrors []string
+
 	// Apply is told every entry in the order of the log: during Open all that
 	// are there, later each one once it is durable and before a witness hears
 	// of it. What it is given is valid during the call only. An error poisons

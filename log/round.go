@@ -16,7 +16,8 @@ import (
 const (
 	// recosignEvery is how long the newest cosignatures of an idle log last.
 	recosignEvery = 60 * time.Second
-	// roundTimeout bounds one round; a witness has less (witness.Timeout).
+	// roundTimeout bounds one round; a witness that is no mirror has less
+	// (witness.Timeout).
 	roundTimeout = 6 * time.Second
 	// roundRetry is how long to wait after a round without a quorum.
 	roundRetry = time.Second
@@ -226,12 +227,13 @@ func (l *Log) possible(r *round) bool {
 	return l.o.Policy.Satisfied(hope)
 }
 
-// question asks a witness in a goroutine that ends with the client's timeout.
-// It outlives its round: a slow witness holds nobody up.
+// question asks a witness in a goroutine that ends with the client's patience.
+// It outlives its round: a slow witness, or a mirror that has much to catch up
+// with, holds nobody up.
 func (l *Log) question(c *witness.Client, r *round) {
 	l.rounds.busy[c] = true
 	l.following.Go(func() {
-		ctx, cancel := context.WithTimeout(l.life, witness.Timeout)
+		ctx, cancel := context.WithTimeout(l.life, c.Patience())
 		defer cancel()
 		lines, err := c.Cosign(ctx, 0, l.consistency, r.note)
 		l.rounds.answers <- answer{c, r, lines, err}

@@ -115,6 +115,7 @@ func (m witnessMade) text(w io.Writer) {
 
 func witnessRunCmd() *cobra.Command {
 	var dir, listen, metrics string
+	var mirror bool
 	var policies []string
 	var stopAfter time.Duration
 	c := &cobra.Command{
@@ -139,7 +140,7 @@ func witnessRunCmd() *cobra.Command {
 			if err != nil {
 				return usagef("%w; make one with `plastron witness init`", err)
 			}
-			c := witness.Config{Dir: filepath.Join(dir, "state"), Key: key, Name: name, Logs: logs, Logger: logger(cmd)}
+			c := witness.Config{Dir: filepath.Join(dir, "state"), Key: key, Name: name, Logs: logs, Mirror: mirror, Logger: logger(cmd)}
 			if c.MLDSA, err = svid.LoadKey(filepath.Join(dir, mldsaKeyFile)); errors.Is(err, fs.ErrNotExist) {
 				c.MLDSA = nil
 			} else if err != nil {
@@ -161,6 +162,7 @@ func witnessRunCmd() *cobra.Command {
 	f.StringVar(&dir, "dir", "", "folder of the witness")
 	f.StringVar(&listen, "listen", "127.0.0.1:8444", "where to listen")
 	f.StringArrayVar(&policies, "log-policy", nil, "log.policy of a log to witness (repeatable)")
+	f.BoolVar(&mirror, "mirror", false, "keep and serve the logs' entries, and cosign nothing else: what is cosigned is published here too")
 	f.StringVar(&metrics, "metrics", "", "loopback HOST:PORT to serve /metrics at, for Prometheus (default none)")
 	f.DurationVar(&stopAfter, "stop-after", 0, "stop by itself after this time (0: never)")
 	return c

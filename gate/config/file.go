@@ -57,6 +57,7 @@ type Log struct {
 	Origin              string   `yaml:"origin"`                          // C2SP checkpoint origin; also the tokens' audience
 	Read                string   `yaml:"read"`                            // open, auditors
 	Policy              string   `yaml:"policy"`                          // C2SP tlog-policy file
+	Mirrors             []string `yaml:"mirrors,omitempty"`               // names of its witnesses that are mirrors: they are pushed the entries
 	Auditors            []string `yaml:"auditors,omitempty"`              // SPIFFE IDs that may read records
 	HTTP                string   `yaml:"http,omitempty"`                  // host:port where an open log is served over plain HTTP too; "" for none
 	InsecureNoWitnesses bool     `yaml:"insecure_no_witnesses,omitempty"` // with `quorum none`

@@ -127,7 +127,12 @@ func (w *wiring) log(c *gate.Config) error {
 	if c.Beacon, err = proof.NewCosigner(w.File.Log.Origin+"/beacon", key); err != nil {
 		return fmt.Errorf("keys.beacon: %w", err)
 	}
-	c.Log = log.Options{Dir: w.path(w.Data), Lock: w.path(w.Lock), Signer: signer, Policy: p}
+	c.Log = log.Options{Dir: w.path(w.Data), Lock: w.path(w.Lock), Signer: signer, Policy: p, Mirrors: w.File.Log.Mirrors}
+	for _, name := range c.Log.Mirrors {
+		if !slices.ContainsFunc(p.Witnesses(), func(k proof.Witness) bool { return k.Name == name }) {
+			return fmt.Errorf("log.mirrors: log.policy has no witness %q", name)
+		}
+	}
 	if c.Log.MLDSA, err = w.mldsa(p); err != nil {
 		return err
 	}

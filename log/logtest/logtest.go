@@ -32,6 +32,7 @@ type setup struct {
 	witnesses int
 	quorum    int
 	mldsa     bool
+	mirrors   int // the first so many witnesses
 	now       func() time.Time
 	changes   []func(*log.Options)
 }
@@ -51,6 +52,9 @@ func Witnesses(n, quorum int) Option {
 // MLDSA gives the log and each of its witnesses an ML-DSA-44 key too. The policy
 // names all of them; those of the witnesses are not in the quorum.
 func MLDSA() Option { return func(s *setup) { s.mldsa = true } }
+
+// Mirrors has the first n witnesses be mirrors.
+func Mirrors(n int) Option { return func(s *setup) { s.mirrors = n } }
 
 // Unwitnessed says quorum none.
 func Unwitnessed() Option { return Witnesses(0, 0) }
@@ -129,7 +133,7 @@ func New(t testing.TB, options ...Option) *Log {
 	}
 	l := &Log{Signer: signer(t, s.origin, s.key)}
 	for i := range s.witnesses {
-		l.Witnesses = append(l.Witnesses, newWitness(t, fmt.Sprintf("w%d", i+1), l.Signer, s))
+		l.Witnesses = append(l.Witnesses, newWitness(t, fmt.Sprintf("w%d", i+1), l.Signer, s, i < s.mirrors))
 	}
 	dir := t.TempDir()
 	l.Options = log.Options{
@@ -141,6 +145,9 @@ func New(t testing.TB, options ...Option) *Log {
 	}
 	l.Policy = policy(t, l.Signer, l.Options.MLDSA, s.quorum, l.Witnesses...)
 	l.Options.Policy = l.Policy
+	for _, w := range l.Witnesses[:s.mirrors] {
+		l.Options.Mirrors = append(l.Options.Mirrors, w.Name)
+	}
 	for _, change := range s.changes {
 		change(&l.Options)
 	}
@@ -207,13 +214,13 @@ func policy(t testing.TB, s, pq *proof.Signer, quorum int, witnesses ...*Witness
 	return p
 }
 
-func newWitness(t testing.TB, name string, of *proof.Signer, s setup) *Witness {
+func newWitness(t testing.TB, name string, of *proof.Signer, s setup, mirror bool) *Witness {
 	t.Helper()
 	w := &Witness{Name: name, Dir: t.TempDir()}
 	c := witness.Config{
 		Dir: w.Dir, Key: key(t), Name: name + ".example/witness",
 		Logs: []witness.LogKey{{Origin: of.Name(), VKey: of.VKey()}},
-		Now:  s.now,
+		Now:  s.now, Mirror: mirror,
 	}
 	if s.mldsa {
 		c.MLDSA = mldsaKey(t)

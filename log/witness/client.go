@@ -55,6 +55,10 @@ type Client struct {
 	size  uint64        // the witness cosigned last, as far as we heard
 	heard bool          // size is the witness's word, not the caller's guess
 	sent  uint64        // largest size this client asked for
+
+	source   *Source // nil: the witness is no mirror; otherwise what it is fed from
+	mirrored uint64  // the first entry the mirror lacks, by its word
+	asked    bool    // mirrored is its word
 }
 
 // NewClient returns a client of the policy's log for a witness of the policy
@@ -105,6 +109,8 @@ func (c *Client) Witnesses() []proof.Witness { return slices.Clone(c.keys) }
 // far as the caller knows, 0 if it does not; the client goes by what it heard
 // from the witness itself. consistency returns the proof between two sizes.
 //
+// A mirror ([Client.Mirror]) is pushed what it lacks in between.
+//
 // A witness behind what we thought is given a proof from where it is, once. A
 // witness ahead of us makes an [*AheadError] if it shows the checkpoint with
 // our signature, and [ErrFaulty] otherwise. A checkpoint smaller than one this
@@ -132,6 +138,12 @@ func (c *Client) Cosign(ctx context.Context, old uint64, consistency func(from, 
 		return nil, c.fail(err)
 	}
 	c.size, c.heard = s.checkpoint.Size, true
+	if c.source == nil {
+		return lines, nil
+	}
+	if lines, err = c.push(ctx, s); err != nil {
+		return nil, c.fail(err)
+	}
 	return lines, nil
 }
 
@@ -169,12 +181,15 @@ func (c *Client) post(ctx context.Context, s submission, old uint64) (lines []pr
 	if err != nil {
 		return nil, 0, fmt.Errorf("consistency proof from %d to %d: %w", old, s.checkpoint.Size, err)
 	}
-	status, contentType, answer, err := c.do(ctx, http.MethodPost, "add-checkpoint", request{old, hashes, s.note}.marshal(), maxAnswer)
+	status, contentType, answer, err := c.do(ctx, Timeout, http.MethodPost, "add-checkpoint", request{old, hashes, s.note}.marshal(), maxAnswer)
 	if err != nil {
 		return nil, 0, err
 	}
 	switch status {
 	case http.StatusOK:
+		if c.source != nil { // its key signs when it has the entries
+			return []proof.Cosignature{}, 0, nil
+		}
 		lines, err := c.policy.OpenCosignatures(s.checkpoint, answer, c.names...)
 		if err != nil {
 			return nil, 0, fmt.Errorf("%w: %w", ErrFaulty, err)
@@ -195,7 +210,7 @@ func (c *Client) post(ctx context.Context, s submission, old uint64) (lines []pr
 // judge answers a witness that will not cosign because of what it holds: is it
 // a checkpoint of ours, and does ours not extend it?
 func (c *Client) judge(ctx context.Context, s submission) error {
-	held, note, err := c.latest(ctx)
+	held, note, err := c.held(ctx)
 	if err != nil {
 		return fmt.Errorf("%w: will not cosign size %d and does not show why: %w", ErrFaulty, s.checkpoint.Size, err)
 	}
@@ -213,19 +228,19 @@ func (c *Client) judge(ctx context.Context, s submission) error {
 	return fmt.Errorf("%w: will not cosign size %d, which extends the size %d it shows", ErrFaulty, s.checkpoint.Size, held.Size)
 }
 
-// Latest returns the checkpoint of our log that the witness cosigned last, by
-// its own word: its size, and the note, which bears our log's signature and is
+// Latest returns the checkpoint of our log that the witness cosigned last, or as
+// a mirror was given last, by its own word: its size, and the note, which bears our log's signature and is
 // verified. It is an error that is [fs.ErrNotExist] if the witness has none.
 func (c *Client) Latest(ctx context.Context) (size uint64, note []byte, err error) {
-	held, note, err := c.latest(ctx)
+	held, note, err := c.held(ctx)
 	if err != nil {
 		return 0, nil, c.fail(err)
 	}
 	return held.Size, note, nil
 }
 
-func (c *Client) latest(ctx context.Context) (proof.Checkpoint, []byte, error) {
-	status, _, note, err := c.do(ctx, http.MethodGet, logPath(c.policy.Origin()), nil, proof.MaxNote)
+func (c *Client) get(ctx context.Context, path string) (proof.Checkpoint, []byte, error) {
+	status, _, note, err := c.do(ctx, Timeout, http.MethodGet, path, nil, proof.MaxNote)
 	switch {
 	case err != nil:
 		return proof.Checkpoint{}, nil, err
@@ -240,12 +255,22 @@ func (c *Client) latest(ctx context.Context) (proof.Checkpoint, []byte, error) {
 
 // do sends one request and reads the whole of an answer of at most limit
 // bytes, so that the connection can be used again.
-func (c *Client) do(ctx context.Context, method, path string, body []byte, limit int) (status int, contentType string, answer []byte, err error) {
-	ctx, cancel := context.WithTimeout(ctx, Timeout)
+func (c *Client) do(ctx context.Context, most time.Duration, method, path string, body []byte, limit int) (status int, contentType string, answer []byte, err error) {
+	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
+	zipped := path == "add-entries" && len(body) > minGzip
+	if zipped {
+		body = compress(body)
+	}
 	req, err := http.NewRequestWithContext(ctx, method, c.witness.URL+"/"+path, bytes.NewReader(body))
 	if err != nil {
 		return 0, "", nil, err
+	}
+	if path == "add-entries" {
+		req.Header.Set("Content-Type", "application/octet-stream")
+		if zipped {
+			req.Header.Set("Content-Encoding", "gzip")
+		}
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {

@@ -36,9 +36,16 @@ func (m *metrics) answer(a answered, now int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.answers[a]++
-	if a.status == http.StatusOK {
+	if a.status == http.StatusOK && a.log != "" {
 		m.taken[a.log] = now
 	}
+}
+
+// mirrored counts entries that were verified and are durable.
+func (m *metrics) mirrored(origin string, n uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.entries[origin] += n
 }
 
 // wrote counts a durable write of a state.
@@ -91,11 +98,29 @@ func (s *Server) exposition() []byte {
 		return t, ok
 	})
 	gauge("plastron_witness_stopped", "1 if nothing is cosigned any more: the disk failed, start the witness again.", func(st *state, _ string) (any, bool) {
-		if st.stopped.Load() {
+		if st.stopped.Load() || st.mirror != nil && st.mirror.stopped.Load() {
 			return 1, true
 		}
 		return 0, true
 	})
+	gauge("plastron_witness_mirror_size", "Size of the checkpoint that the mirror signed last.", func(st *state, _ string) (any, bool) {
+		if st.mirror == nil {
+			return nil, false
+		}
+		return st.mirror.size(), true
+	})
+	gauge("plastron_witness_mirror_next", "First entry that the mirror lacks.", func(st *state, _ string) (any, bool) {
+		if st.mirror == nil {
+			return nil, false
+		}
+		return st.mirror.next.Load(), true
+	})
+	family("plastron_witness_mirror_entries_total", "counter", "Entries that were verified and are durable, those had before counted again.")
+	for _, o := range origins {
+		if n, ok := m.entries[o]; ok {
+			fmt.Fprintf(&b, "plastron_witness_mirror_entries_total{log=%s} %d\n", label(o), n)
+		}
+	}
 	return b.Bytes()
 }
 

@@ -9,9 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
+	"path/filepath"
 	"sync/atomic"
 	"time"
 
@@ -30,6 +32,7 @@ type Config struct {
 	Key    crypto.Signer // Ed25519, for this witness alone
 	MLDSA  crypto.Signer // ML-DSA-44, for this witness alone; nil: none
 	Name   string        // key name, such as witness.example.com
+	Mirror bool          // keep and serve the entries, and cosign nothing else; for good
 	Logs   []LogKey
 	Now    func() time.Time // nil: time.Now
 	Logger *slog.Logger     // nil: none
@@ -39,6 +42,7 @@ type Config struct {
 type Server struct {
 	signers []*proof.Signer   // one a key, the Ed25519 one first
 	logs    map[string]*state // by origin
+	mirror  bool              // each has a mirror
 	now     func() time.Time
 	logger  *slog.Logger
 	lock    *os.File      // held while the server lives
@@ -54,7 +58,7 @@ const maxRequests = 64
 // and reads the checkpoint it cosigned last of each log. It refuses a directory
 // another server holds, and a state that the log's key did not sign.
 func NewServer(c Config) (*Server, error) {
-	s := &Server{logs: map[string]*state{}, now: c.Now, logger: c.Logger, slots: make(chan struct{}, maxRequests), metrics: newMetrics()}
+	s := &Server{mirror: c.Mirror, logs: map[string]*state{}, now: c.Now, logger: c.Logger, slots: make(chan struct{}, maxRequests), metrics: newMetrics()}
 	if s.now == nil {
 		s.now = time.Now
 	}
@@ -69,7 +73,7 @@ func NewServer(c Config) (*Server, error) {
 		return nil, fmt.Errorf("witness: %w", err)
 	}
 	for _, l := range c.Logs {
-		if err := s.add(c.Dir, l); err != nil {
+		if err := s.add(c, l); err != nil {
 			s.Close()
 			return nil, fmt.Errorf("witness: log %q: %w", l.Origin, err)
 		}
@@ -77,7 +81,7 @@ func NewServer(c Config) (*Server, error) {
 	return s, nil
 }
 
-func (s *Server) add(dir string, l LogKey) error {
+func (s *Server) add(c Config, l LogKey) error {
 	if s.logs[l.Origin] != nil {
 		return errors.New("named twice")
 	}
@@ -89,12 +93,40 @@ func (s *Server) add(dir string, l LogKey) error {
 	if p.Origin() != l.Origin {
 		return fmt.Errorf("the key's name is %q", p.Origin())
 	}
-	st, err := openState(dir, p, s.metrics.wrote)
+	st, err := openState(c.Dir, p, s.metrics.wrote)
 	if err != nil {
+		return err
+	}
+	if err := st.reflect(c); err != nil {
 		return err
 	}
 	s.logs[l.Origin] = st
 	return nil
+}
+
+// reflect opens the mirror of a log, if the witness is one. What a key's
+// cosignature says is one thing for good (C2SP tlog-cosignature): that the log
+// is consistent, or that it is kept here too.
+func (st *state) reflect(c Config) (err error) {
+	dir := filepath.Join(c.Dir, "mirror")
+	_, err = os.Stat(filepath.Join(dir, filepath.Base(st.path)))
+	switch mirrored := err == nil; {
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return err
+	case mirrored && !c.Mirror:
+		return errors.New("it has been mirrored, and this key's cosignature says so: run it as a mirror, or make another witness")
+	case !mirrored && c.Mirror && st.shown.Load() != nil:
+		return errors.New("it has been witnessed without being mirrored, and this key's cosignature says no more: make another witness to be the mirror")
+	case !c.Mirror:
+		return nil
+	}
+	note := st.shown.Load()
+	if note == nil {
+		st.mirror, err = openMirror(dir, st.policy, st.latest, nil)
+	} else {
+		st.mirror, err = openMirror(dir, st.policy, st.latest, *note)
+	}
+	return err
 }
 
 func signers(c Config) ([]*proof.Signer, error) {
@@ -152,17 +184,31 @@ func (s *Server) Close() error {
 	}
 	for _, st := range s.logs {
 		st.stop() // a request that is writing finishes first
+		if m := st.mirror; m != nil {
+			m.mu.Lock()
+			m.stopped.Store(true)
+			m.mu.Unlock()
+		}
 	}
 	return s.lock.Close()
 }
 
-// Handler returns the witness's HTTP interface, both paths of it. It bounds
-// how long and how large a request it reads.
+// Handler returns the witness's HTTP interface, and the mirror's. It bounds how
+// long and how large a request it reads.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /add-checkpoint", s.addCheckpoint)
+	if s.mirror {
+		mux.HandleFunc("POST /add-entries", s.addEntries)
+	}
 	for origin, st := range s.logs {
-		mux.HandleFunc("GET /"+logPath(origin), st.serveLatest)
+		if st.mirror == nil {
+			mux.HandleFunc("GET /"+logPath(origin), st.serveLatest)
+			continue
+		}
+		mux.HandleFunc("GET /"+logPath(origin), st.mirror.serveCheckpoint)
+		mux.HandleFunc("GET /"+pendingPath(origin), st.serveLatest)
+		mux.HandleFunc("GET /"+originHash(origin)+"/tile/", st.mirror.serveTile)
 	}
 	return mux
 }
@@ -175,15 +221,10 @@ func (s *Server) addCheckpoint(w http.ResponseWriter, r *http.Request) {
 // receive reads a request and decides on it, in bounded space and time. origin
 // is the log's if it is one of ours.
 func (s *Server) receive(w http.ResponseWriter, r *http.Request) (origin string, lines []byte, err error) {
-	if s.closed.Load() {
-		return "", nil, &refusal{status: http.StatusServiceUnavailable, err: errors.New("closed")}
+	if err := s.enter(); err != nil {
+		return "", nil, err
 	}
-	select {
-	case s.slots <- struct{}{}:
-		defer func() { <-s.slots }()
-	default:
-		return "", nil, &refusal{status: http.StatusServiceUnavailable, err: errors.New("too many requests")}
-	}
+	defer s.leave()
 	ctx, cancel := context.WithTimeout(r.Context(), Timeout)
 	defer cancel()
 	// Where the deadline cannot be set, as in a test's recorder, nobody is slow.
@@ -198,6 +239,21 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request) (origin string,
 	}
 	return s.cosign(ctx, body)
 }
+
+// enter takes a place for a request, if there is one.
+func (s *Server) enter() error {
+	if s.closed.Load() {
+		return &refusal{status: http.StatusServiceUnavailable, err: errors.New("closed")}
+	}
+	select {
+	case s.slots <- struct{}{}:
+		return nil
+	default:
+		return &refusal{status: http.StatusServiceUnavailable, err: errors.New("too many requests")}
+	}
+}
+
+func (s *Server) leave() { <-s.slots }
 
 // A refusal is a status that is not 200 and what it says.
 type refusal struct {
@@ -230,6 +286,9 @@ func (s *Server) cosign(ctx context.Context, body []byte) (origin string, lines 
 		return origin, nil, &refusal{status: http.StatusBadRequest, err: fmt.Errorf("old size %d, checkpoint of size %d", req.old, c.Size)}
 	}
 	lines, err = st.extend(ctx, c, req, func() ([]byte, []byte, error) {
+		if st.mirror != nil { // it signs what it has, in add-entries
+			return nil, note, nil
+		}
 		lines, err := s.sign(note)
 		return lines, append(note, lines...), err
 	})

@@ -19,6 +19,7 @@ import (
 type state struct {
 	policy *proof.Policy // of the log alone
 	path   string
+	mirror *mirror // nil: a witness that keeps no entries
 
 	line    chan struct{}          // one place for each request in hand or waiting
 	shown   atomic.Pointer[[]byte] // the note taken last; nil: none
@@ -88,7 +89,10 @@ func (st *state) extend(ctx context.Context, c proof.Checkpoint, req request, ta
 	}
 	st.persist(time.Since(start).Seconds())
 	// From here a crash loses the answer, not the state: the log asks again
-	// and is told this size.
+	// and is told this size. A mirror takes entries up to it now.
+	if st.mirror != nil {
+		st.mirror.learn(c, note)
+	}
 	st.latest = c
 	st.shown.Store(&note)
 	st.size.Store(c.Size)

@@ -1,0 +1,488 @@
+package witness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"plastron/log/proof"
+)
+
+// A mirror is the copy of one log: a directory that is laid out as C2SP
+// tlog-tiles. Of each bundle and tile the widest that was had is kept; narrower
+// ones are cut from it.
+type mirror struct {
+	dir    string
+	policy *proof.Policy // of the log alone
+
+	uploads chan struct{}         // one place for each upload in hand
+	shown   atomic.Pointer[shown] // the mirror checkpoint; nil: none
+	next    atomic.Uint64         // the first entry that is not on disk; written under mu
+	stopped atomic.Bool           // the disk failed or the server closed
+
+	mu      sync.Mutex // guards what follows, and the files
+	pending []pending  // checkpoints up to which entries are taken, ascending by size
+}
+
+// shown is the checkpoint up to which the mirror serves.
+type shown struct {
+	size uint64
+	note []byte // with the log's signature and the mirror's
+}
+
+// pending is a checkpoint that extends all before it.
+type pending struct {
+	proof.Checkpoint
+	note []byte // with the log's signature
+}
+
+const (
+	// maxPending is how many checkpoints back an upload may lead.
+	maxPending = 16
+	// maxUploads bounds the uploads of one log at once; each holds one package,
+	// of at most 16 MiB.
+	maxUploads = 4
+	// maxBehind is how far before what it lacks a mirror takes entries again.
+	maxBehind = 32 * proof.TileWidth
+)
+
+// openMirror finds out what is on the disk. Bundles are durable before anybody
+// is told of them, so that what lies there in a row is what the mirror has; the
+// tiles must have the root of the checkpoint it signed.
+func openMirror(dir string, p *proof.Policy, latest proof.Checkpoint, note []byte) (*mirror, error) {
+	m := &mirror{dir: filepath.Join(dir, originHash(p.Origin())), policy: p, uploads: make(chan struct{}, maxUploads)}
+	if err := makeDir(m.dir); err != nil {
+		return nil, err
+	}
+	var size uint64
+	held, err := os.ReadFile(filepath.Join(m.dir, "checkpoint"))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, err
+	default:
+		c, err := p.OpenSigned(held)
+		if err != nil {
+			return nil, fmt.Errorf("mirror checkpoint: %w", err)
+		}
+		if c.Size > latest.Size {
+			return nil, fmt.Errorf("the mirror has signed size %d, and the state is at size %d: it was rolled back", c.Size, latest.Size)
+		}
+		if err := m.sound(c); err != nil {
+			return nil, err
+		}
+		size = c.Size
+		m.shown.Store(&shown{c.Size, held})
+	}
+	if note != nil {
+		m.pending = []pending{{latest, note}}
+	}
+	next, err := m.count(size)
+	if err != nil {
+		return nil, err
+	}
+	if next < size {
+		return nil, fmt.Errorf("%s holds %d entries of %d that were signed for: bring back an undamaged copy", m.dir, next, size)
+	}
+	m.next.Store(min(next, latest.Size))
+	return m, nil
+}
+
+// sound compares the tiles with a checkpoint.
+func (m *mirror) sound(c proof.Checkpoint) error {
+	root, err := proof.Root(context.Background(), diskTiles{m}, c.Size)
+	if err != nil {
+		return fmt.Errorf("tiles in %s: %w", m.dir, err)
+	}
+	if root != c.Root {
+		return fmt.Errorf("tiles in %s have the root %s for size %d, and the checkpoint %s", m.dir, root, c.Size, c.Root)
+	}
+	return nil
+}
+
+// count returns how many entries are there without a gap; before from there is
+// none.
+func (m *mirror) count(from uint64) (uint64, error) {
+	index := from / proof.TileWidth
+	for {
+		width, err := m.widest(proof.Entries, index)
+		if err != nil || width < proof.TileWidth {
+			return index*proof.TileWidth + uint64(width), err
+		}
+		index++
+	}
+}
+
+// size returns the size of the mirror checkpoint.
+func (m *mirror) size() uint64 {
+	if s := m.shown.Load(); s != nil {
+		return s.size
+	}
+	return 0
+}
+
+// learn takes a checkpoint that extends all before it.
+func (m *mirror) learn(c proof.Checkpoint, note []byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	i, known := slices.BinarySearchFunc(m.pending, c.Size, func(p pending, size uint64) int {
+		return cmpSize(p.Size, size)
+	})
+	if known {
+		return
+	}
+	m.pending = slices.Insert(m.pending, i, pending{c, note})
+	if len(m.pending) > maxPending {
+		m.pending = slices.Clone(m.pending[len(m.pending)-maxPending:])
+	}
+}
+
+func cmpSize(a, b uint64) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+// find returns the checkpoint of that size, if entries up to it are taken.
+func (m *mirror) find(size uint64) (pending, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, p := range m.pending {
+		if p.Size == size && size >= m.size() {
+			return p, true
+		}
+	}
+	return pending{}, false
+}
+
+// stands returns where the mirror stands, for a client that uploads up to end.
+func (m *mirror) stands(end uint64) info {
+	i := info{size: end, next: m.next.Load()}
+	if _, ok := m.find(end); ok {
+		return i
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	i.size = 0
+	if n := len(m.pending); n > 0 {
+		i.size = m.pending[n-1].Size
+	}
+	return i
+}
+
+// verify refuses a package that is not part of the checkpoint. What of its
+// bundle comes before it is on the disk.
+func (m *mirror) verify(p pack, up pending) error {
+	tree := proof.NewRange()
+	if p.base() < p.first {
+		held, err := m.bundle(p.base()/proof.TileWidth, int(p.first-p.base()))
+		if err != nil {
+			return err
+		}
+		for _, e := range held {
+			tree.Append(proof.LeafHash(e), nil)
+		}
+	}
+	for _, e := range p.entries {
+		tree.Append(proof.LeafHash(e), nil)
+	}
+	if err := proof.VerifySubtree(p.base(), p.end(), up.Size, p.hashes, tree.Root(), up.Root); err != nil {
+		return &unproven{err}
+	}
+	return nil
+}
+
+// unproven refuses entries that are not those of the log.
+type unproven struct{ error }
+
+// save makes the entries of a verified package durable, but for those that are
+// already. Two packages of one place hold the same entries: both were verified.
+func (m *mirror) save(p pack) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	next := m.next.Load()
+	switch {
+	case m.stopped.Load():
+		return errStopped
+	case p.end() <= next:
+		return nil
+	}
+	index := p.base() / proof.TileWidth
+	var entries [][]byte
+	if next > p.base() {
+		held, err := m.bundle(index, int(next-p.base()))
+		if err != nil {
+			return m.fail(err)
+		}
+		entries = held
+	}
+	b, err := proof.MarshalBundle(append(entries, p.entries[next-p.first:]...))
+	if err != nil {
+		return err
+	}
+	if err := m.put(proof.Entries, index, int(p.end()-p.base()), b); err != nil {
+		return m.fail(err)
+	}
+	// From here a crash loses the answer, not the entries.
+	m.next.Store(p.end())
+	return nil
+}
+
+// commit serves the log up to a checkpoint whose entries are all there, and
+// returns the mirror's signatures on it. Tiles are durable before it is signed,
+// and the signed checkpoint is before anybody has the signature.
+func (m *mirror) commit(up pending, sign func(note []byte) ([]byte, error)) (lines []byte, ok bool, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch size := m.size(); {
+	case m.stopped.Load():
+		return nil, false, errStopped
+	case up.Size < size:
+		return nil, false, nil
+	case up.Size > size:
+		if err := m.derive(size, up.Size); err != nil {
+			return nil, false, m.fail(err)
+		}
+		if err := m.sound(up.Checkpoint); err != nil {
+			return nil, false, m.fail(err)
+		}
+	}
+	if lines, err = sign(up.note); err != nil {
+		return nil, false, err
+	}
+	note := slices.Concat(up.note, lines)
+	if err := replace(filepath.Join(m.dir, "checkpoint"), note); err != nil {
+		return nil, false, m.fail(err)
+	}
+	m.shown.Store(&shown{up.Size, note})
+	return lines, true, nil
+}
+
+func (m *mirror) fail(err error) error {
+	m.stopped.Store(true)
+	return err
+}
+
+// derive makes the tiles of the tree of size to that the tree of size from has
+// not: each continues the one that is there.
+func (m *mirror) derive(from, to uint64) error {
+	for level := 0; ; level++ {
+		shift := tileHeight * level
+		if to>>shift == 0 {
+			return nil
+		}
+		for index := from >> shift / proof.TileWidth; ; index++ {
+			width := tileWidth(level, index, to)
+			if width == 0 {
+				break
+			}
+			if width == tileWidth(level, index, from) {
+				continue
+			}
+			if err := m.tile(level, index, width); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// tile makes one tile durable. One that is there already, from before a crash,
+// is made again.
+func (m *mirror) tile(level int, index uint64, width int) error {
+	had, err := m.widest(level, index)
+	if err != nil {
+		return err
+	}
+	had = min(had, width)
+	b := make([]byte, 0, width*proof.HashSize)
+	if had > 0 {
+		held, err := m.read(level, index, had)
+		if err != nil {
+			return err
+		}
+		b = append(b, held...)
+	}
+	var entries [][]byte
+	if level == 0 {
+		if entries, err = m.bundle(index, width); err != nil {
+			return err
+		}
+	}
+	for i := had; i < width; i++ {
+		h, err := m.node(level, index*proof.TileWidth+uint64(i), entries, i)
+		if err != nil {
+			return err
+		}
+		b = append(b, h[:]...)
+	}
+	return m.put(level, index, width, b)
+}
+
+// node returns hash number n of a level of tiles.
+func (m *mirror) node(level int, n uint64, entries [][]byte, i int) (proof.Hash, error) {
+	if level == 0 {
+		return proof.LeafHash(entries[i]), nil
+	}
+	b, err := m.read(level-1, n, proof.TileWidth)
+	if err != nil {
+		return proof.Hash{}, err
+	}
+	tree := proof.NewRange()
+	for ; len(b) > 0; b = b[proof.HashSize:] {
+		tree.Append(proof.Hash(b), nil)
+	}
+	return tree.Root(), nil
+}
+
+// bundle reads the first width entries of a bundle.
+func (m *mirror) bundle(index uint64, width int) ([][]byte, error) {
+	b, err := m.read(proof.Entries, index, width)
+	if err != nil {
+		return nil, err
+	}
+	return proof.ParseBundle(b, width)
+}
+
+const tileHeight = 8
+
+// tileWidth returns how many hashes, or entries, of a tile the tree of that
+// size has: 0 to 256.
+func tileWidth(level int, index, size uint64) int {
+	if level != proof.Entries {
+		size >>= tileHeight * level
+	}
+	first := index * proof.TileWidth
+	if size <= first {
+		return 0
+	}
+	return int(min(proof.TileWidth, size-first))
+}
+
+// path returns the file of a tile or bundle.
+func (m *mirror) path(level int, index uint64, width int) string {
+	return filepath.Join(m.dir, proof.TilePath(level, index, width))
+}
+
+// widest returns the width of the widest file of a tile or bundle, 0 if there
+// is none.
+func (m *mirror) widest(level int, index uint64) (int, error) {
+	full := m.path(level, index, proof.TileWidth)
+	if _, err := os.Stat(full); err == nil {
+		return proof.TileWidth, nil
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return 0, err
+	}
+	names, err := os.ReadDir(full + ".p")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return 0, err
+	}
+	most := 0
+	for _, n := range names {
+		if w, err := strconv.Atoi(n.Name()); err == nil && w < proof.TileWidth { // no .tmp
+			most = max(most, w)
+		}
+	}
+	return most, nil
+}
+
+// read returns the first width hashes or entries of a tile or bundle. One that
+// grows while it is being looked for is looked for again.
+func (m *mirror) read(level int, index uint64, width int) ([]byte, error) {
+	for tries := 0; ; tries++ {
+		widest, err := m.widest(level, index)
+		if err != nil {
+			return nil, err
+		}
+		if widest < width {
+			return nil, fmt.Errorf("%s: %w", proof.TilePath(level, index, width), fs.ErrNotExist)
+		}
+		b, err := os.ReadFile(m.path(level, index, widest))
+		if errors.Is(err, fs.ErrNotExist) && tries < 3 {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		return cut(level, b, width)
+	}
+}
+
+// cut returns the first width hashes of a tile, or entries of a bundle.
+func cut(level int, b []byte, width int) ([]byte, error) {
+	end := width * proof.HashSize
+	if level == proof.Entries {
+		end = 0
+		for range width {
+			if len(b) < end+2 {
+				return nil, errShort
+			}
+			end += 2 + int(b[end])<<8 + int(b[end+1])
+		}
+	}
+	if len(b) < end {
+		return nil, errShort
+	}
+	return b[:end], nil
+}
+
+var errShort = errors.New("a tile or bundle is shorter than its width: bring back an undamaged copy")
+
+// put makes a tile or bundle durable and removes narrower ones.
+func (m *mirror) put(level int, index uint64, width int, b []byte) error {
+	path := m.path(level, index, width)
+	if err := makeDir(filepath.Dir(path)); err != nil {
+		return err
+	}
+	if err := replace(path, b); err != nil {
+		return err
+	}
+	partials := m.path(level, index, proof.TileWidth) + ".p"
+	names, err := os.ReadDir(partials)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, n := range names {
+		if w, err := strconv.Atoi(n.Name()); err != nil || w < width {
+			if err := os.Remove(filepath.Join(partials, n.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	if width == proof.TileWidth && err == nil {
+		return os.Remove(partials)
+	}
+	return nil
+}
+
+// makeDir makes a directory and those above it that are not there, durably.
+func makeDir(dir string) error {
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	above := filepath.Dir(dir)
+	if err := makeDir(above); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncDir(above)
+}
+
+// diskTiles reads the tiles of a mirror to build and check proofs.
+type diskTiles struct{ *mirror }
+
+func (t diskTiles) ReadTile(_ context.Context, level int, index uint64, width int) ([]byte, error) {
+	return t.read(level, index, width)
+}
