@@ -60,6 +60,10 @@ func TestLyingWitness(t *testing.T) {
 			t.Fatalf("%s: %v", c.name, err)
 		}
 	}
+	// A number that nobody signed stops no log, whenever its answer comes.
+	if err := l.Recosign(t.Context()); err != nil || l.Err() != nil {
+		t.Fatalf("%v, %v", err, l.Err())
+	}
 	// With only the liar there is no quorum.
 	l.Witnesses[0].Down(true)
 	var quorum *log.QuorumError
@@ -321,6 +325,69 @@ func TestBatchOfARound(t *testing.T) {
 		}
 		if n := disk.syncs("/data/segments/00000000") - before; n != 1 {
 			t.Errorf("%d records for 20 entries, want 1", n)
+		}
+	})
+}
+
+// TestObserverIsThrottled appends without pause while a witness outside the
+// quorum is told once a second, and one in it each time.
+func TestObserverIsThrottled(t *testing.T) {
+	t.Parallel()
+	dirs := []string{t.TempDir(), t.TempDir()}
+	synctest.Test(t, func(t *testing.T) {
+		signer := logtest.Signer(t, "log.example/bubble")
+		var posts [2]atomic.Int64
+		var servers [2]*witness.Server
+		text := "log " + signer.VKey() + "\n"
+		for i, dir := range dirs {
+			_, key, err := ed25519.GenerateKey(rand.Reader)
+			if err != nil {
+				t.Fatal(err)
+			}
+			servers[i], err = witness.NewServer(witness.Config{
+				Dir: dir, Key: key, Name: fmt.Sprintf("w%d.example", i),
+				Logs: []witness.LogKey{{Origin: signer.Name(), VKey: signer.VKey()}},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer servers[i].Close()
+			text += fmt.Sprintf("witness w%d %s http://w%d.example\n", i, servers[i].VKey(), i)
+		}
+		policy, err := proof.ParsePolicy([]byte(text + "quorum w0\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := log.Options{Dir: "/data", Lock: "/lock", FS: newDisk(), Segment: 1 << 20, Signer: signer, Policy: policy}
+		for i, w := range policy.Witnesses() {
+			h := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+				if r.Method == http.MethodPost {
+					posts[i].Add(1)
+				}
+				servers[i].Handler().ServeHTTP(rw, r)
+			})
+			c, err := witness.NewClient(policy, w, &http.Client{Transport: inProcess{h}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			o.Witnesses = append(o.Witnesses, c)
+		}
+		l, err := log.Open(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		for i := range 500 {
+			if _, err := l.Append(t.Context(), fmt.Append(nil, i), free); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		if n := posts[0].Load(); n < 500 {
+			t.Errorf("the quorum's witness was asked %d times for 500 entries", n)
+		}
+		if n := posts[1].Load(); n < 4 || n > 8 {
+			t.Errorf("the other was told %d times in 5 s, want about 5", n)
 		}
 	})
 }

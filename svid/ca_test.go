@@ -3,6 +3,7 @@ package svid
 import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
+	"crypto/mldsa"
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -16,6 +17,7 @@ import (
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
 	"plastron/log"
+	"plastron/log/proof"
 )
 
 func TestNewCA(t *testing.T) {
@@ -53,6 +55,14 @@ func TestSelfSignIsGoodNow(t *testing.T) {
 	}
 }
 
+// mldsaQuorum is a log policy that no SVID's proof could meet.
+func mldsaQuorum(t *testing.T) *log.Policy {
+	t.Helper()
+	origin := must(proof.NewLogSigner("log.acme.example", newEd25519(t)))(t)
+	w := must(proof.NewCosigner("witness.example", must(mldsa.GenerateKey(mldsa.MLDSA44()))(t)))(t)
+	return must(proof.ParsePolicy([]byte("log " + origin.VKey() + "\nwitness w " + w.VKey() + "\nquorum w\n")))(t)
+}
+
 func TestNewAuthorityRefuses(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -75,6 +85,7 @@ func TestNewAuthorityRefuses(t *testing.T) {
 		"no trust domain":                     {func(c *Config) { c.TrustDomain = spiffeid.TrustDomain{} }, "needs"},
 		"no policy":                           {func(c *Config) { c.Policy = nil }, "needs"},
 		"the zero policy":                     {func(c *Config) { c.Policy = new(log.Policy) }, "needs"},
+		"a quorum of ML-DSA witnesses":        {func(c *Config) { c.Policy = mldsaQuorum(t) }, "SVIDs carry Ed25519 cosignatures only"},
 		"no certificate":                      {func(c *Config) { c.Certificate = nil }, "no certificate"},
 		"no key":                              {func(c *Config) { c.Key = nil }, "no key"},
 		"another's key":                       {func(c *Config) { c.Key = newP256(t) }, "not the certificate's"},

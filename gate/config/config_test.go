@@ -104,6 +104,7 @@ func TestRefused(t *testing.T) {
 		"TPMs without an inventory":     {`    enrol: {inventory: "../ek.sha256"}`, "", "not that it is yours"},
 		"TPM roots absent":              {`"../ek.pem"`, `"../gone.pem"`, "gone.pem"},
 		"inventory that is none":        {`"../ek.sha256"`, `"./policy.yaml"`, "inventory"},
+		"a mirror serves anyone":        {"read: open", "read: auditors\n  mirrors: [w1]", "it goes with `read: open`"},
 		"mirror that is no witness":     {"read: open", "read: open\n  mirrors: [w1]", `no witness "w1"`},
 		"policy absent":                 {"policy: ./policy.yaml", "policy: ./gone.yaml", "gone.yaml"},
 		"policy names an absent issuer": {"name: ci", "name: other", "policy.yaml:"},

@@ -152,6 +152,9 @@ func (f *File) check() error {
 	if f.Log.HTTP != "" && f.Log.Read != "open" {
 		return errors.New("log.http serves anyone: it goes with `read: open`")
 	}
+	if len(f.Log.Mirrors) > 0 && f.Log.Read != "open" {
+		return errors.New("log.mirrors: a mirror serves the entries to anyone who reaches it: it goes with `read: open`")
+	}
 	if k := f.Keys; k.CA == k.Log || k.Log == k.Beacon || k.CA == k.Beacon || slices.Contains([]string{k.CA, k.Log, k.Beacon}, k.LogMLDSA) {
 		return errors.New("keys: the CA, log and beacon keys must differ")
 	}

@@ -75,8 +75,10 @@ func openMirror(dir string, p *proof.Policy, latest proof.Checkpoint, note []byt
 		if c.Size > latest.Size {
 			return nil, fmt.Errorf("the mirror has signed size %d, and the state is at size %d: it was rolled back", c.Size, latest.Size)
 		}
-		if err := m.sound(c); err != nil {
-			return nil, err
+		if err := m.sound(c); err != nil { // partial tiles are not synced
+			if err := errors.Join(m.mend(c.Size), m.sound(c)); err != nil {
+				return nil, err
+			}
 		}
 		size = c.Size
 		m.shown.Store(&shown{c.Size, held})
@@ -103,6 +105,25 @@ func (m *mirror) sound(c proof.Checkpoint) error {
 	}
 	if root != c.Root {
 		return fmt.Errorf("tiles in %s have the root %s for size %d, and the checkpoint %s", m.dir, root, c.Size, c.Root)
+	}
+	return nil
+}
+
+// mend makes the partial tiles of the tree of that size anew, from bundles and
+// full tiles.
+func (m *mirror) mend(size uint64) error {
+	for level := 0; size>>(tileHeight*level) > 0; level++ {
+		index := size >> (tileHeight * level) / proof.TileWidth
+		width := tileWidth(level, index, size)
+		if err := os.RemoveAll(m.path(level, index, proof.TileWidth) + ".p"); err != nil {
+			return err
+		}
+		if width == 0 {
+			continue
+		}
+		if err := m.tile(level, index, width, 0); err != nil {
+			return fmt.Errorf("tiles in %s: %w", m.dir, err)
+		}
 	}
 	return nil
 }
@@ -240,8 +261,8 @@ func (m *mirror) save(p pack) error {
 }
 
 // commit serves the log up to a checkpoint whose entries are all there, and
-// returns the mirror's signatures on it. Tiles are durable before it is signed,
-// and the signed checkpoint is before anybody has the signature.
+// returns the mirror's signatures on it. Full tiles are durable before it is
+// signed, and the signed checkpoint is before anybody has the signature.
 func (m *mirror) commit(up pending, sign func(note []byte) ([]byte, error)) (lines []byte, ok bool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -262,7 +283,7 @@ func (m *mirror) commit(up pending, sign func(note []byte) ([]byte, error)) (lin
 		return nil, false, err
 	}
 	note := slices.Concat(up.note, lines)
-	if err := replace(filepath.Join(m.dir, "checkpoint"), note); err != nil {
+	if err := replace(filepath.Join(m.dir, "checkpoint"), note, true); err != nil {
 		return nil, false, m.fail(err)
 	}
 	m.shown.Store(&shown{up.Size, note})
@@ -290,21 +311,16 @@ func (m *mirror) derive(from, to uint64) error {
 			if width == tileWidth(level, index, from) {
 				continue
 			}
-			if err := m.tile(level, index, width); err != nil {
+			if err := m.tile(level, index, width, tileWidth(level, index, from)); err != nil {
 				return err
 			}
 		}
 	}
 }
 
-// tile makes one tile durable. One that is there already, from before a crash,
-// is made again.
-func (m *mirror) tile(level int, index uint64, width int) error {
-	had, err := m.widest(level, index)
-	if err != nil {
-		return err
-	}
-	had = min(had, width)
+// tile makes one tile, of which the first had hashes are those that are there.
+// What more may be there was not signed for, and a crash may have torn it.
+func (m *mirror) tile(level int, index uint64, width, had int) (err error) {
 	b := make([]byte, 0, width*proof.HashSize)
 	if had > 0 {
 		held, err := m.read(level, index, had)
@@ -438,13 +454,14 @@ func cut(level int, b []byte, width int) ([]byte, error) {
 
 var errShort = errors.New("a tile or bundle is shorter than its width: bring back an undamaged copy")
 
-// put makes a tile or bundle durable and removes narrower ones.
+// put writes a tile or bundle and removes narrower ones. It is durable then, but
+// for a partial tile, which is made anew if a crash took it.
 func (m *mirror) put(level int, index uint64, width int, b []byte) error {
 	path := m.path(level, index, width)
 	if err := makeDir(filepath.Dir(path)); err != nil {
 		return err
 	}
-	if err := replace(path, b); err != nil {
+	if err := replace(path, b, level == proof.Entries || width == proof.TileWidth); err != nil {
 		return err
 	}
 	partials := m.path(level, index, proof.TileWidth) + ".p"

@@ -83,7 +83,7 @@ func (st *state) extend(ctx context.Context, c proof.Checkpoint, req request, ta
 		return nil, err
 	}
 	start := time.Now()
-	if err := replace(st.path, note); err != nil {
+	if err := replace(st.path, note, true); err != nil {
 		st.stopped.Store(true)
 		return nil, err
 	}
@@ -146,22 +146,23 @@ func serveNote(w http.ResponseWriter, note *[]byte) {
 	w.Write(*note)
 }
 
-// replace puts b in the place of the file at path: after a crash the file is
-// the old one or the new one, whole.
-func replace(path string, b []byte) error {
+// replace puts b in the place of the file at path. If it is to be durable, the
+// file is the old one or the new one after a crash, whole, and the new one after
+// replace has returned.
+func replace(path string, b []byte, durable bool) error {
 	tmp := path + ".tmp"
 	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(b)
-	if err == nil {
+	if err == nil && durable {
 		err = f.Sync()
 	}
 	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	if err := os.Rename(tmp, path); err != nil {
+	if err := os.Rename(tmp, path); err != nil || !durable {
 		return err
 	}
 	return syncDir(filepath.Dir(path))

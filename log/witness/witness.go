@@ -102,7 +102,8 @@
 //  2. bundle by bundle the entries, once they are proven, before the next entry
 //     is said to be another one. A crash: what is there in a row is there;
 //
-//  3. with the last entry the tiles, whose root must be the checkpoint's;
+//  3. with the last entry the tiles, whose root must be the checkpoint's; partial
+//     tiles are not synced, and made anew if they have another root at start-up;
 //
 //  4. the signed checkpoint, before anybody hears the signature.
 //     A crash before: the old one is served, and the log asks again.
