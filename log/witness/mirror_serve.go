@@ -65,6 +65,7 @@ func (u *uploading) run(r *http.Request) (lines []byte, err error) {
 	if err := u.packs(body, up); err != nil {
 		return nil, err
 	}
+	u.patient()
 	lines, ok, err = u.mirror.commit(up, u.server.sign)
 	if err == nil && !ok {
 		err = &refusal{status: http.StatusConflict, err: errors.New("the mirror is past that checkpoint")}
@@ -77,7 +78,7 @@ func (u *uploading) patient() {
 	deadline := time.Now().Add(packTimeout)
 	// Where they cannot be set, as in a test's recorder, nobody is slow.
 	_ = u.http.SetReadDeadline(deadline)
-	_ = u.http.SetWriteDeadline(deadline.Add(Timeout))
+	_ = u.http.SetWriteDeadline(deadline.Add(uploadTimeout))
 }
 
 // body returns the request's body, uncompressed as it is read.

@@ -421,7 +421,7 @@ func TestMirrorRestarts(t *testing.T) {
 	}
 	dir := filepath.Join(w.config.Dir, "mirror", "53b0a493135e60810db79989a4e2ef7bcd8a9ce99a67093e4cf819792a34b9f3")
 	// A crash before a rename leaves half a file; before a removal, a narrower one.
-	for _, name := range []string{"checkpoint.tmp", "tile/0/001.p/80.tmp", "tile/entries/002.tmp"} {
+	for _, name := range []string{"checkpoint.tmp", "tile/0/002.tmp", "tile/entries/002.tmp"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte("half"), 0o600); err != nil {
 			t.Fatal(err)
 		}
