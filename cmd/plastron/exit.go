@@ -70,12 +70,14 @@ func exitCode(err error) int {
 		return exitLog
 	case errors.Is(err, log.ErrNotLogged):
 		return exitEvidence
-	case errors.Is(err, api.ErrUnreachable), errors.As(err, &n), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, api.ErrUnreachable):
 		return exitUnreachable
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist): // a system call's error is a net.Error, too
 		return exitNotFound
 	case errors.Is(err, fs.ErrPermission):
 		return exitRefused
+	case errors.As(err, &n), errors.Is(err, context.DeadlineExceeded):
+		return exitUnreachable
 	case strings.HasPrefix(err.Error(), "unknown command"):
 		return exitUsage
 	}

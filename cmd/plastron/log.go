@@ -25,19 +25,20 @@ import (
 
 func logCmd() *cobra.Command {
 	return group("log", "Verify and read a log",
-		logVerifyCmd(), logShowCmd(), logProveCmd(), logSearchCmd(), logTailCmd())
+		logVerifyCmd(), logShowCmd(), logProveCmd(), logSearchCmd(), logTailCmd(), logCheckForkCmd())
 }
 
 func logVerifyCmd() *cobra.Command {
 	var t trustFlags
-	var own, from string
+	var own, from, forkProof string
 	var forget bool
 	c := &cobra.Command{
 		Use:   "verify URL|DIR --log-policy FILE [--from CHECKPOINT]",
 		Short: "Check a whole log: quorum, consistency, every entry's own conditions",
 		Long: "Verify reads all entries, recomputes the root and checks each entry's conditions. The\n" +
 			"checkpoint that it saw last is remembered, and the log must extend it; --from names\n" +
-			"another one. Exit code 5 says that the log misbehaved.",
+			"another one. Exit code 5 says that the log misbehaved; if it signed two histories, the proof\n" +
+			"for third parties is in the file that the message names (see `plastron log check-fork`).",
 		Args: exactArgs("URL|DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			trust, err := t.trust()
@@ -61,7 +62,7 @@ func logVerifyCmd() *cobra.Command {
 			}
 			rep, err := verifyLog(cmd.Context(), cmd.ErrOrStderr(), r, trust.Policy, older)
 			if err != nil {
-				return err
+				return keepFork(cmd, trust.Policy, forkProof, err)
 			}
 			if !forget {
 				if err := remember(memory, rep.Checkpoint); err != nil {
@@ -74,6 +75,7 @@ func logVerifyCmd() *cobra.Command {
 	t.add(c.Flags())
 	c.Flags().StringVar(&own, "svid", "", "directory of the SVID to show, where only auditors may read")
 	c.Flags().StringVar(&from, "from", "", "file of an older checkpoint that the log must extend (default: the one seen last)")
+	c.Flags().StringVar(&forkProof, "fork-proof", "", "file for the proof that the log forked, if it did (default: beside the checkpoint seen last)")
 	c.Flags().BoolVar(&forget, "no-memory", false, "do not remember this checkpoint")
 	return c
 }

@@ -39,7 +39,9 @@ type Report struct {
 // Verify reads a whole log and checks it: the newest checkpoint meets policy;
 // it extends the older one, if one is given; its root is that of the entries
 // served; and every entry kept the conditions it was appended under. progress,
-// if not nil, is told the number of entries done.
+// if not nil, is told the number of entries done. Where the two checkpoints
+// contradict each other and the log serves what proves it, the error is a
+// [ForkError].
 func Verify(ctx context.Context, r *Reader, p *proof.Policy, older []byte, progress func(done, total uint64)) (*Report, error) {
 	var was proof.Checkpoint
 	if older != nil {
@@ -50,6 +52,9 @@ func Verify(ctx context.Context, r *Reader, p *proof.Policy, older []byte, progr
 		was = c.Checkpoint()
 	}
 	c, err := newest(ctx, r, p, was.Size)
+	if err != nil && c != nil {
+		return nil, convict(ctx, r, p, older, c.Note(), err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +65,7 @@ func Verify(ctx context.Context, r *Reader, p *proof.Policy, older []byte, progr
 	}
 	if older != nil {
 		if err := extends(ctx, r, was, now); err != nil {
-			return nil, err
+			return nil, convict(ctx, r, p, older, c.Note(), err)
 		}
 	}
 	if err := rep.readEntries(ctx, r, now, progress); err != nil {
@@ -74,6 +79,7 @@ func Verify(ctx context.Context, r *Reader, p *proof.Policy, older []byte, progr
 const publishWithin = 5 * time.Second
 
 // newest returns the log's newest checkpoint, once that is of a size at least.
+// A smaller one that it keeps showing is returned with the error.
 func newest(ctx context.Context, r *Reader, p *proof.Policy, size uint64) (*proof.Cosigned, error) {
 	for deadline := time.Now().Add(publishWithin); ; {
 		note, err := r.Checkpoint(ctx)
@@ -89,7 +95,7 @@ func newest(ctx context.Context, r *Reader, p *proof.Policy, size uint64) (*proo
 			return c, nil
 		}
 		if time.Now().After(deadline) {
-			return nil, misbehaved("it shows size %d, but has signed size %d before: entries are gone", shown, size)
+			return c, misbehaved("it shows size %d, but has signed size %d before: entries are gone", shown, size)
 		}
 		select {
 		case <-ctx.Done():
@@ -101,6 +107,9 @@ func newest(ctx context.Context, r *Reader, p *proof.Policy, size uint64) (*proo
 
 // extends proves that the log of an older checkpoint is a prefix of the newer.
 func extends(ctx context.Context, r *Reader, was, now proof.Checkpoint) error {
+	if was.Size == now.Size && was.Root != now.Root {
+		return misbehaved("it signed two roots of size %d: %s before, %s now", now.Size, was.Root, now.Root)
+	}
 	hashes, err := proof.Consistency(ctx, r, was.Size, now.Size)
 	if err != nil {
 		return err
