@@ -51,8 +51,9 @@ func logCheckForkCmd() *cobra.Command {
 }
 
 // keepFork writes the proof that an error carries to a file and says so; the
-// error stays what it was.
-func keepFork(cmd *cobra.Command, p *proof.Policy, path string, err error) error {
+// error stays what it was. Without a path the file is beside another one, and
+// each proof has its own.
+func keepFork(cmd *cobra.Command, p *proof.Policy, path, beside string, err error) error {
 	var fork *audit.ForkError
 	if !errors.As(err, &fork) {
 		return err
@@ -60,7 +61,8 @@ func keepFork(cmd *cobra.Command, p *proof.Policy, path string, err error) error
 	text, bad := fork.Proof.MarshalText()
 	if bad == nil {
 		if path == "" {
-			path = forkFile(p, text)
+			h := sha256.Sum256(text)
+			path = fmt.Sprintf("%s.%x.fork", strings.TrimSuffix(beside, filepath.Ext(beside)), h[:4])
 		}
 		bad = writeOnce(path, text)
 	}
@@ -71,13 +73,6 @@ func keepFork(cmd *cobra.Command, p *proof.Policy, path string, err error) error
 		"Believe nothing of this log, keep the file, and show it to others: `plastron log check-fork %s --log-policy FILE`\n",
 		p.Origin(), path, path)
 	return err
-}
-
-// forkFile is where a proof is kept by default: beside the checkpoint seen last,
-// each proof in a file of its own.
-func forkFile(p *proof.Policy, text []byte) string {
-	h := sha256.Sum256(text)
-	return fmt.Sprintf("%s.%x.fork", strings.TrimSuffix(remembered(p), ".checkpoint"), h[:4])
 }
 
 // writeOnce writes a file that is not there yet, or holds these bytes already:

@@ -62,7 +62,7 @@ func logVerifyCmd() *cobra.Command {
 			}
 			rep, err := verifyLog(cmd.Context(), cmd.ErrOrStderr(), r, trust.Policy, older)
 			if err != nil {
-				return keepFork(cmd, trust.Policy, forkProof, err)
+				return keepFork(cmd, trust.Policy, forkProof, memory, err)
 			}
 			if !forget {
 				if err := remember(memory, rep.Checkpoint); err != nil {

@@ -78,7 +78,7 @@ func newRoot() *cobra.Command {
 		"start":   {demoCmd(), devCmd()},
 		"ci":      {signCmd(), verifyCmd()},
 		"run":     {requestCmd(), svidCmd(), nodeCmd()},
-		"audit":   {explainCmd(), logCmd(), proofCmd(), indexCmd(), witnessCmd()},
+		"audit":   {explainCmd(), logCmd(), monitorCmd(), proofCmd(), indexCmd(), witnessCmd()},
 		"operate": {initCmd(), gateCmd(), tokenCmd(), banCmd(), policyCmd(), configCmd(), benchCmd()},
 	} {
 		for _, v := range verbs {

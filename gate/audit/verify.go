@@ -122,11 +122,11 @@ func extends(ctx context.Context, r *Reader, was, now proof.Checkpoint) error {
 
 // readEntries recomputes the root from the entries and checks each.
 func (rep *Report) readEntries(ctx context.Context, r *Reader, now proof.Checkpoint, progress func(done, total uint64)) error {
-	a := auditor{spent: map[string]uint64{}, newest: map[uint64]bool{}}
+	a := newAuditor()
 	tree := proof.NewRange()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	for b := range readAhead(ctx, r, now.Size) {
+	for b := range readAhead(ctx, r, 0, now.Size) {
 		read := <-b
 		if read.err != nil {
 			return read.err
@@ -167,13 +167,14 @@ type entry struct {
 	err       error     // why it is neither
 }
 
-// readAhead reads, hashes and parses bundles on all processors, while others
-// are being checked, and returns them in their order, until ctx ends.
-func readAhead(ctx context.Context, r *Reader, size uint64) <-chan (<-chan bundle) {
+// readAhead reads, hashes and parses the bundles from the one numbered first up
+// to a size, on all processors, while others are being checked, and returns them
+// in their order, until ctx ends.
+func readAhead(ctx context.Context, r *Reader, first, size uint64) <-chan (<-chan bundle) {
 	out := make(chan (<-chan bundle), 2*runtime.GOMAXPROCS(0))
 	go func() {
 		defer close(out)
-		for n := uint64(0); n*256 < size; n++ {
+		for n := first; n*256 < size; n++ {
 			b := make(chan bundle, 1)
 			select {
 			case out <- b:
@@ -213,10 +214,41 @@ func parse(b []byte) (e entry) {
 
 // auditor follows the conditions of entries through a log, from its first entry.
 type auditor struct {
-	spent   map[string]uint64 // spent key, hex -> index of the entry that took it
-	barrier uint64            // 1 + index of the newest barrier
-	policy  uint64            // index of the newest policy
-	newest  map[uint64]bool   // indexes of SVIDs: whether nothing has renewed them yet
+	spent   map[proof.Hash]uint64 // spent key -> index of the entry that took it
+	barrier uint64                // 1 + index of the newest barrier
+	policy  uint64                // index of the newest policy
+	newest  map[uint64]bool       // indexes of SVIDs: whether nothing has renewed them yet
+
+	journal func(change) // told every change of spent and newest
+}
+
+func newAuditor() *auditor {
+	return &auditor{spent: map[proof.Hash]uint64{}, newest: map[uint64]bool{}, journal: func(change) {}}
+}
+
+// A change is what one entry did to spent or newest.
+type change struct {
+	kind  byte       // one of the constants below
+	key   proof.Hash // of changeSpent
+	index uint64     // of the entry that spent, was issued, or was renewed
+}
+
+const (
+	changeSpent = iota + 1
+	changeIssued
+	changeRenewed
+)
+
+func (a *auditor) apply(c change) {
+	switch c.kind {
+	case changeSpent:
+		a.spent[c.key] = c.index
+	case changeIssued:
+		a.newest[c.index] = true
+	case changeRenewed:
+		a.newest[c.index] = false
+	}
+	a.journal(c)
 }
 
 // entry checks one entry against all before it.
@@ -245,19 +277,19 @@ func (a *auditor) svid(index uint64, t *svid.TBS) error {
 		case !newest:
 			return fmt.Errorf("%s renews entry %d, which was renewed before", t.ID, *r)
 		}
-		a.newest[*r] = false
+		a.apply(change{kind: changeRenewed, index: *r})
 	}
-	a.newest[index] = true
-	var keys []string
+	a.apply(change{kind: changeIssued, index: index})
+	var keys []proof.Hash
 	for _, k := range t.Decision.Spent {
-		keys = append(keys, proof.Hash(k).String())
+		keys = append(keys, k)
 	}
 	return a.conditional(index, t.Decision.Decided, keys)
 }
 
 // conditional checks that a decision saw everything that could have changed it,
 // and spent nothing that was spent.
-func (a *auditor) conditional(index, decided uint64, spent []string) error {
+func (a *auditor) conditional(index, decided uint64, spent []proof.Hash) error {
 	if decided > index {
 		return fmt.Errorf("decided on %d entries, more than there were", decided)
 	}
@@ -268,7 +300,7 @@ func (a *auditor) conditional(index, decided uint64, spent []string) error {
 		if by, ok := a.spent[k]; ok {
 			return fmt.Errorf("spends %s, which entry %d has spent", k, by)
 		}
-		a.spent[k] = index
+		a.apply(change{changeSpent, k, index})
 	}
 	return nil
 }
@@ -290,7 +322,7 @@ func (a *auditor) statement(index uint64, p any) (string, error) {
 	case *statement.JoinToken:
 		return "join-token", nil
 	case *statement.Enrolment:
-		return "enrolment", a.conditional(index, p.Decided, p.Conditions())
+		return "enrolment", a.conditional(index, p.Decided, p.Spent)
 	}
 	return "", fmt.Errorf("a %T is no entry", p)
 }

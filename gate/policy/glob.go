@@ -69,3 +69,17 @@ func (g *glob) match(s string) bool {
 	}
 	return g.whole.MatchString(s)
 }
+
+// A Glob is a pattern for a whole string, as clauses of a policy know it: `*`
+// stands for any characters but "/", `**` for any characters at all. It comes
+// from [ParseGlob]; the zero Glob matches nothing.
+type Glob struct{ g *glob }
+
+// ParseGlob reads a pattern. One that would match every string is refused.
+func ParseGlob(s string) (Glob, error) {
+	g, err := parseGlob(s)
+	return Glob{g}, err
+}
+
+// Match says whether the whole of s is like the pattern.
+func (g Glob) Match(s string) bool { return g.g != nil && g.g.match(s) }
