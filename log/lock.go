@@ -1,6 +1,7 @@
 package log
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -25,6 +26,7 @@ type lock struct {
 	file     File
 	held     io.Closer
 	sequence uint64 // of the slot written last
+	note     []byte // in it
 }
 
 // A slot is half of a lock file.
@@ -70,7 +72,7 @@ func parseSlot(b []byte) (slot, error) {
 func openLock(fsys FS, dir string) (*lock, []byte, error) {
 	held, err := fsys.Lock(filepath.Join(dir, "writer"))
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("one process signs for a log, even while it is paused: stop the other one first: %w", err)
 	}
 	l := &lock{held: held}
 	f, err := fsys.Open(filepath.Join(dir, lockName), false)
@@ -81,7 +83,7 @@ func openLock(fsys FS, dir string) (*lock, []byte, error) {
 		l.file = f
 		var s slot
 		if s, err = l.newest(); err == nil {
-			l.sequence = s.sequence
+			l.sequence, l.note = s.sequence, s.note
 			return l, s.note, nil
 		}
 	}
@@ -135,6 +137,7 @@ func (l *lock) create(fsys FS, dir string, note []byte) error {
 	if err := fsys.Rename(tmp, name); err != nil {
 		return err
 	}
+	l.note = note
 	return fsys.SyncDir(dir)
 }
 
@@ -142,14 +145,10 @@ func (l *lock) create(fsys FS, dir string, note []byte) error {
 // this process has not written means another writer, whose checkpoints ours
 // would contradict.
 func (l *lock) put(note []byte) error {
-	s, err := l.newest()
-	if err != nil {
+	if err := l.still(); err != nil {
 		return err
 	}
-	if s.sequence != l.sequence {
-		return fmt.Errorf("another process has written to it: sequence number %d, ours was %d", s.sequence, l.sequence)
-	}
-	s = slot{l.sequence + 1, note}
+	s := slot{l.sequence + 1, note}
 	b, err := s.encode()
 	if err != nil {
 		return err
@@ -160,7 +159,22 @@ func (l *lock) put(note []byte) error {
 	if err := l.file.Sync(); err != nil {
 		return err
 	}
-	l.sequence = s.sequence
+	l.sequence, l.note = s.sequence, note
+	// Paused between the look and the write, we may have written over what
+	// another process has put there since.
+	return l.still()
+}
+
+// still refuses a lock whose newest slot is not the one that this process wrote
+// last, or has read when it took the lock.
+func (l *lock) still() error {
+	s, err := l.newest()
+	if err != nil {
+		return err
+	}
+	if s.sequence != l.sequence || !bytes.Equal(s.note, l.note) {
+		return forked("another process has written to it (sequence number %d, ours was %d): it has taken this log over, while this process was paused or with a copy of the data. Nothing of this batch has left; leave the log to the other process, and do not start it from this data again", s.sequence, l.sequence)
+	}
 	return nil
 }
 

@@ -192,7 +192,7 @@ func (l *Log) poison(err error) {
 	if l.failure != nil {
 		return
 	}
-	l.failure = fmt.Errorf("%w: %w", ErrPoisoned, err)
+	l.failure = failureOf(err)
 	close(l.poisoned)
 	l.o.Logger.Error("log poisoned", "dir", l.o.Dir, "err", err)
 }

@@ -68,7 +68,7 @@ func (l *Log) start(ctx context.Context) (err error) {
 		}
 	}
 	if l.writer, err = l.o.FS.Lock(filepath.Join(l.o.Dir, "writer")); err != nil {
-		return fmt.Errorf("one process writes a log: %w", err)
+		return fmt.Errorf("one process writes a log, even while it is paused: stop the other one first: %w", err)
 	}
 	var locked []byte
 	if l.lock, locked, err = openLock(l.o.FS, l.o.Lock); err != nil {

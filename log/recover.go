@@ -209,7 +209,7 @@ func (r *recovery) meet() error {
 	for len(r.claims) > 0 && r.claims[0].checkpoint.Size == r.tree.size() {
 		c := r.claims[0]
 		if root := r.tree.root(); c.checkpoint.Root != root {
-			return fmt.Errorf("%s has our signature over another root for size %d than the data: %s; ours %s: %s",
+			return forked("%s has our signature over another root for size %d than the data: %s; ours %s: %s",
 				c.holder, c.checkpoint.Size, c.checkpoint.Root, root, c.remedy)
 		}
 		r.claims = r.claims[1:]
@@ -242,7 +242,7 @@ func (r *recovery) rest(segment uint64, offset int64) error {
 func (r *recovery) judge() error {
 	size := r.tree.size()
 	if r.locked == nil && size > 0 {
-		return fmt.Errorf("the data holds %d entries, but there is no lock in %s: without it nobody can tell whether this data is the newest. Bring the lock back; if it is lost for good, this log has ended: start another under a new origin and key", size, r.o.Lock)
+		return forked("the data holds %d entries, but there is no lock in %s: without it nobody can tell whether this data is the newest. Bring the lock back; if it is lost for good, this log has ended: start another under a new origin and key", size, r.o.Lock)
 	}
 	if len(r.claims) == 0 {
 		return nil
@@ -255,7 +255,7 @@ func (r *recovery) judge() error {
 	case r.torn != nil:
 		state += " (" + r.torn.Error() + ")"
 	}
-	return fmt.Errorf("%s has our signature over size %d, but %s: %s", c.holder, c.checkpoint.Size, state, c.remedy)
+	return forked("%s has our signature over size %d, but %s: %s", c.holder, c.checkpoint.Size, state, c.remedy)
 }
 
 // mend makes what was found true on the disk: a torn end is zeros again, and a

@@ -66,7 +66,7 @@ func exitCode(err error) int {
 		return refusalExit(r.Code)
 	case errors.As(err, &o), errors.As(err, &p), errors.Is(err, svid.ErrRefused):
 		return exitEvidence
-	case errors.Is(err, audit.ErrMisbehaved):
+	case errors.Is(err, audit.ErrMisbehaved), errors.Is(err, log.ErrForked):
 		return exitLog
 	case errors.Is(err, log.ErrNotLogged):
 		return exitEvidence

@@ -16,6 +16,7 @@ import (
 
 	"plastron/gate/api/server"
 	"plastron/gate/config"
+	"plastron/log"
 )
 
 // Timeouts of the gate's listeners: a peer that is slow, idle or half-open
@@ -169,8 +170,12 @@ func (s *gateServer) close() error {
 	return errors.Join(errs...)
 }
 
-// asConfigError marks what a person must mend before the gate starts.
+// asConfigError marks what a person must mend before the gate starts, but for a
+// log that would go back on itself, which no configuration mends.
 func asConfigError(err error) error {
+	if errors.Is(err, log.ErrForked) {
+		return fmt.Errorf("open gate: %w", err)
+	}
 	return &failure{exitUsage, fmt.Errorf("open gate: %w", err)}
 }
 
