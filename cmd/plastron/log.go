@@ -25,7 +25,7 @@ import (
 
 func logCmd() *cobra.Command {
 	return group("log", "Verify and read a log",
-		logVerifyCmd(), logShowCmd(), logProveCmd(), logSearchCmd(), logTailCmd(), logCheckForkCmd())
+		logVerifyCmd(), logShowCmd(), logProveCmd(), logSearchCmd(), logTailCmd(), logMirrorCmd(), logCheckForkCmd())
 }
 
 func logVerifyCmd() *cobra.Command {

@@ -90,8 +90,8 @@ func wantPrefix(t *testing.T, w *world, from, to uint64, f proof.ForkProof) {
 	if want := w.tree.root(t, from); root != want {
 		t.Errorf("%d, %d: prefix %v, want %v", from, to, root, want)
 	}
-	if first, err := p.First(); err != nil || first.Root() != root {
-		t.Errorf("%d, %d: first: %v", from, to, err)
+	if read, err := proof.ReadRange(t.Context(), &w.tree, from); err != nil || read.Root() != root || read.Size() != from {
+		t.Errorf("%d: read as a range: %v", from, err)
 	}
 }
 

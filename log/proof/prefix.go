@@ -82,14 +82,26 @@ func (p *Prefix) Proof() (root Hash, proof []Hash, err error) {
 	return first.Root(), hashes(bs), nil
 }
 
-// First returns the prefix as a tree that can be appended to, once all nodes
-// are known.
-func (p *Prefix) First() (*Range, error) { return OpenRange(p.from, p.pick(p.first)) }
-
 func (p *Prefix) pick(ids []compact.NodeID) []Hash {
 	hs := make([]Hash, len(ids))
 	for i, id := range ids {
 		hs[i] = p.nodes[id]
 	}
 	return hs
+}
+
+// ReadRange reads from tiles the tree of a size, as one that can be appended
+// to. Every hash of its incomplete tiles goes into its root, by which it can be
+// verified.
+func ReadRange(ctx context.Context, r TileReader, size uint64) (*Range, error) {
+	c := NewCache(r, 0)
+	var hs []Hash
+	for _, id := range compact.RangeNodes(0, size, nil) {
+		h, err := c.node(ctx, id, size)
+		if err != nil {
+			return nil, fmt.Errorf("tree of size %d: %w", size, err)
+		}
+		hs = append(hs, h)
+	}
+	return OpenRange(size, hs)
 }
