@@ -20,6 +20,15 @@ func Open(ctx context.Context, o Options) (*Log, error) {
 	if err := o.defaults(); err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
+	l := newLog(o)
+	if err := l.start(ctx); err != nil {
+		l.stop()
+		return nil, errors.Join(fmt.Errorf("open log %s: %w", o.Dir, err), l.giveUp())
+	}
+	return l, nil
+}
+
+func newLog(o Options) *Log {
 	l := &Log{
 		o:        o,
 		segments: &segments{fs: o.FS, dir: filepath.Join(o.Dir, "segments"), size: o.Segment},
@@ -34,11 +43,7 @@ func Open(ctx context.Context, o Options) (*Log, error) {
 	l.cache = proof.NewCache(l.tree, 64)
 	l.publisher.due = make(chan struct{}, 1)
 	l.life, l.stop = context.WithCancel(context.Background())
-	if err := l.start(ctx); err != nil {
-		l.stop()
-		return nil, errors.Join(fmt.Errorf("open log %s: %w", o.Dir, err), l.giveUp())
-	}
-	return l, nil
+	return l
 }
 
 // giveUp closes what a failed start has opened.
@@ -62,23 +67,8 @@ func (l *Log) start(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	for _, dir := range []string{l.segments.dir, l.tree.dir, l.o.Lock} {
-		if err := l.o.FS.SyncDir(dir); err != nil {
-			return err
-		}
-	}
-	if l.writer, err = l.o.FS.Lock(filepath.Join(l.o.Dir, "writer")); err != nil {
-		return fmt.Errorf("one process writes a log, even while it is paused: stop the other one first: %w", err)
-	}
-	var locked []byte
-	if l.lock, locked, err = openLock(l.o.FS, l.o.Lock); err != nil {
-		return fmt.Errorf("lock %s: %w", l.o.Lock, err)
-	}
-	r := &recovery{Log: l, locked: locked, damaged: map[proof.Hash]bool{}}
-	if err := r.gather(ctx, clients); err != nil {
-		return err
-	}
-	if err := r.replay(); err != nil {
+	r, err := l.replayed(ctx, clients)
+	if err != nil {
 		return err
 	}
 	if err := r.mend(); err != nil {
@@ -87,6 +77,28 @@ func (l *Log) start(ctx context.Context) (err error) {
 	l.rounds = newRounds(clients)
 	l.launch(observers)
 	return nil
+}
+
+// replayed does all of a start that comes before it writes.
+func (l *Log) replayed(ctx context.Context, clients []*witness.Client) (*recovery, error) {
+	var err error
+	for _, dir := range []string{l.segments.dir, l.tree.dir, l.o.Lock} {
+		if err := l.o.FS.SyncDir(dir); err != nil {
+			return nil, err
+		}
+	}
+	if l.writer, err = l.o.FS.Lock(filepath.Join(l.o.Dir, "writer")); err != nil {
+		return nil, fmt.Errorf("one process writes a log, even while it is paused: stop the other one first: %w", err)
+	}
+	var locked []byte
+	if l.lock, locked, err = openLock(l.o.FS, l.o.Lock); err != nil {
+		return nil, fmt.Errorf("lock %s: %w", l.o.Lock, err)
+	}
+	r := &recovery{Log: l, locked: locked, damaged: map[proof.Hash]bool{}}
+	if err := r.gather(ctx, clients); err != nil {
+		return nil, err
+	}
+	return r, r.replay()
 }
 
 // launch starts the goroutines that Close stops.

@@ -79,7 +79,7 @@ func newRoot() *cobra.Command {
 		"ci":      {signCmd(), verifyCmd()},
 		"run":     {requestCmd(), svidCmd(), nodeCmd()},
 		"audit":   {explainCmd(), logCmd(), monitorCmd(), proofCmd(), indexCmd(), witnessCmd()},
-		"operate": {initCmd(), gateCmd(), tokenCmd(), banCmd(), policyCmd(), configCmd(), benchCmd()},
+		"operate": {initCmd(), gateCmd(), tokenCmd(), banCmd(), policyCmd(), configCmd(), backupCmd(), benchCmd()},
 	} {
 		for _, v := range verbs {
 			v.GroupID = group

@@ -1,0 +1,4 @@
+package config
+
+// ParseManifest reads a backup.json.
+var ParseManifest = parseManifest
