@@ -61,6 +61,9 @@ func keepFork(cmd *cobra.Command, p *proof.Policy, path, beside string, err erro
 	text, bad := fork.Proof.MarshalText()
 	if bad == nil {
 		if path == "" {
+			if beside == "" {
+				beside = "plastron"
+			}
 			h := sha256.Sum256(text)
 			path = fmt.Sprintf("%s.%x.fork", strings.TrimSuffix(beside, filepath.Ext(beside)), h[:4])
 		}

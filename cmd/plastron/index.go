@@ -36,7 +36,7 @@ func (l *logFlags) update(cmd *cobra.Command, r *audit.Reader, p *proof.Policy) 
 	if err != nil {
 		return nil, nil, err
 	}
-	v, err := look(cmd.Context(), r, p)
+	v, err := look(cmd, r, p)
 	if err != nil {
 		return nil, nil, err
 	}

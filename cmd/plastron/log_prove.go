@@ -73,7 +73,7 @@ func logProveCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			v, err := look(cmd.Context(), r, p)
+			v, err := look(cmd, r, p)
 			if err != nil {
 				return err
 			}

@@ -49,16 +49,16 @@ func (l *logFlags) open(at string) (*audit.Reader, *proof.Policy, error) {
 }
 
 // look returns the log as its newest checkpoint has it. That must extend the one
-// seen last, and is remembered.
-func look(ctx context.Context, r *audit.Reader, p *proof.Policy) (*audit.View, error) {
+// seen last, and is remembered. The proof of a fork is kept.
+func look(cmd *cobra.Command, r *audit.Reader, p *proof.Policy) (*audit.View, error) {
 	memory := remembered(p)
 	older, err := olderCheckpoint("", memory)
 	if err != nil {
 		return nil, err
 	}
-	v, err := audit.Look(ctx, r, p, older)
+	v, err := audit.Look(cmd.Context(), r, p, older)
 	if err != nil {
-		return nil, err
+		return nil, keepFork(cmd, p, "", memory, err)
 	}
 	return v, remember(memory, v.Note())
 }
@@ -103,7 +103,7 @@ func logShowCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			v, err := look(cmd.Context(), r, p)
+			v, err := look(cmd, r, p)
 			if err != nil {
 				return err
 			}

@@ -115,7 +115,7 @@ func (t *tail) read(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	v, err := look(ctx, t.r, t.p)
+	v, err := look(t.cmd, t.r, t.p)
 	if err != nil {
 		return err
 	}

@@ -192,7 +192,7 @@ func TestMonitorWitness(t *testing.T) {
 	long := copyLog(t, l)
 	newest := l.Checkpoint()
 	// run returns how the monitor ends when the witness shows note, and when.
-	run := func(t *testing.T, h *holder, during func(s *stage)) (err error, after time.Duration) {
+	run := func(t *testing.T, h *holder, during func(s *stage)) (after time.Duration, err error) {
 		s := newStage(t, l)
 		s.show(t, short)
 		synctest.Test(t, func(t *testing.T) {
@@ -207,10 +207,10 @@ func TestMonitorWitness(t *testing.T) {
 			err = m.Run(ctx)
 			after = time.Since(start)
 		})
-		return err, after
+		return after, err
 	}
 	t.Run("in time", func(t *testing.T) {
-		err, _ := run(t, &holder{note: newest}, func(s *stage) {
+		_, err := run(t, &holder{note: newest}, func(s *stage) {
 			time.Sleep(45 * time.Second)
 			s.show(t, long)
 		})
@@ -219,20 +219,20 @@ func TestMonitorWitness(t *testing.T) {
 		}
 	})
 	t.Run("too late", func(t *testing.T) {
-		err, after := run(t, &holder{note: newest}, nil)
+		after, err := run(t, &holder{note: newest}, nil)
 		if !errors.Is(err, audit.ErrMisbehaved) || after != time.Minute {
 			t.Errorf("%v after %s, want %v after a minute", err, after, audit.ErrMisbehaved)
 		}
 	})
 	t.Run("another tree", func(t *testing.T) {
-		err, after := run(t, &holder{note: anotherTree(t, l, 1)}, nil)
+		after, err := run(t, &holder{note: anotherTree(t, l, 1)}, nil)
 		wantFork(t, err, l, 1, 1)
 		if after != 0 {
 			t.Errorf("found after %s, want at once", after)
 		}
 	})
 	t.Run("another tree, later", func(t *testing.T) {
-		err, _ := run(t, &holder{note: anotherTree(t, l, 9)}, func(s *stage) {
+		_, err := run(t, &holder{note: anotherTree(t, l, 9)}, func(s *stage) {
 			time.Sleep(30 * time.Second)
 			s.show(t, long)
 		})
@@ -240,7 +240,7 @@ func TestMonitorWitness(t *testing.T) {
 	})
 	t.Run("nothing, or no answer", func(t *testing.T) {
 		for _, h := range []*holder{{err: fs.ErrNotExist}, {err: errors.New("down")}} {
-			if err, _ := run(t, h, nil); err != nil {
+			if _, err := run(t, h, nil); err != nil {
 				t.Error(err)
 			}
 		}

@@ -22,7 +22,9 @@ type View struct {
 }
 
 // Look returns the log as its newest checkpoint has it, once that met the policy
-// and was proven to extend the older checkpoint; nil for none.
+// and was proven to extend the older checkpoint; nil for none. Where the two
+// contradict each other, and the log serves what proves it, the error is a
+// [ForkError].
 func Look(ctx context.Context, r *Reader, p *proof.Policy, older []byte) (*View, error) {
 	var was proof.Checkpoint
 	if older != nil {
@@ -33,6 +35,9 @@ func Look(ctx context.Context, r *Reader, p *proof.Policy, older []byte) (*View,
 		was = c.Checkpoint()
 	}
 	c, err := newest(ctx, r, p, was.Size)
+	if err != nil && c != nil {
+		return nil, convict(ctx, r, p, older, c.Note(), err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +47,7 @@ func Look(ctx context.Context, r *Reader, p *proof.Policy, older []byte) (*View,
 		return v, nil
 	}
 	if err := v.Extends(ctx, was); err != nil {
-		return nil, err
+		return nil, convict(ctx, r, p, older, c.Note(), err)
 	}
 	return v, nil
 }
