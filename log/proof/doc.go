@@ -82,6 +82,12 @@
 // the same and turn into each other with the policy at hand. A second reader of
 // both, of 160 lines of Python, is testdata/verify_proof.py.
 //
+// # Fork proof
+//
+// What convinces anybody that a log signed two histories, [ForkProof]: two signed
+// notes and, where their sizes differ, the root of the newer tree's beginning and
+// the consistency proof from it.
+//
 // # Tiles and bundles
 //
 // The tree is read in tiles of 256 hashes, the entries in bundles of 256 (C2SP

@@ -86,6 +86,44 @@ func ExampleProof_MarshalText() {
 	// [w] 2026-11-25 12:00:00 +0000 UTC <nil>
 }
 
+// The log of exampleWorld has signed another first entry, too.
+func ExampleForkProof_MarshalText() {
+	p, policy := exampleWorld()
+	log, _ := proof.NewLogSigner("log.acme.example/gate", exampleKey("log"))
+	older, _ := log.Sign(proof.Checkpoint{Origin: log.Name(), Size: 1, Root: proof.LeafHash([]byte("another first"))})
+	f := proof.ForkProof{
+		Older: older, Newer: p.Checkpoint,
+		Prefix: proof.LeafHash([]byte("first")), Hashes: []proof.Hash{proof.LeafHash([]byte("second"))},
+	}
+	text, _ := f.MarshalText()
+	fmt.Print(string(text))
+	read, _ := proof.ParseForkProof(text)
+	fork, err := read.Verify(policy)
+	fmt.Println(fork.Older().Size, fork.Newer().Size, err)
+	f.Older, _ = log.Sign(proof.Checkpoint{Origin: log.Name(), Size: 1, Root: f.Prefix})
+	_, err = f.Verify(policy)
+	fmt.Println(err)
+	// Output:
+	// plastron.example/tlog-fork@v1
+	// prefix oa8DAjHKL9IOzzDFKUuvj2kyHQm7FqxTiFzNF6OFKA0=
+	// qU3U08LG0lSMpOVg1ycnurXXlVABkfW4VXkTDdOxRgM=
+	//
+	// log.acme.example/gate
+	// 1
+	// JmtIvkjIpM8GBAk5bEgMYuVhg+MoWszY3zk7VFfM/fI=
+	//
+	// — log.acme.example/gate LS0KOeyioVkfU5a0vCk0rdOFw3q70e88eIjMyi8s/Dre30dxFFSFc801bSMFX0qdpFKeI44IM9kfEUJJ19dkkxilqww=
+	//
+	// log.acme.example/gate
+	// 2
+	// OuW/pX/6dp2WNKhvOiYoaqaf1Q6gWF+AYfkCrV8DJ/c=
+	//
+	// — log.acme.example/gate LS0KOcddPEg/ffWXMjHUUNSiYHk3aMX4jjWkWDxEc9MAIJbLdsnqCrv6PTqeeBDuTlUW5XpoekmPgLaEWDx02uLfDwk=
+	// — witness.example 1JxSIwAAAABrBs3AIyF5tkAxHYfpZGQfMH7O9SVcQ/FAkI01zQQXwPm+DIJiqdpykJGsSY+Pn4JHVXlBgQ/y7CJUZTc2Y/MKRUqEDw==
+	// 1 2 <nil>
+	// fork proof: size 1 is a prefix of size 2: they agree
+}
+
 func ExampleProof_Compact() {
 	p, policy := exampleWorld()
 	compact, _ := p.Compact(policy)

@@ -15,21 +15,21 @@ import (
 // tlog-proof:
 //
 //	plastron.example/tlog-fork@v1
-//	prefix CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=
-//	PlRNCrwHpqhGrupue0L7gxbjbMiKA9temvuZZDDpkaw=
-//	jrJZDmY8Y7SyJE0MWLpLozkIVMSMZcD5kvuKxPC3swk=
+//	prefix oa8DAjHKL9IOzzDFKUuvj2kyHQm7FqxTiFzNF6OFKA0=
+//	qU3U08LG0lSMpOVg1ycnurXXlVABkfW4VXkTDdOxRgM=
 //
-//	example.com/behind-the-sofa
-//	20852014
-//	+QeTxDDYBTpNzyDB4ZFJJZkKt8Kk8ZBKDbcbIwKwLv8=
+//	log.acme.example/gate
+//	1
+//	JmtIvkjIpM8GBAk5bEgMYuVhg+MoWszY3zk7VFfM/fI=
 //
-//	— example.com/behind-the-sofa Az3grl…
+//	— log.acme.example/gate LS0KOeyioVkfU5a0vCk0rdOFw3q70e88eIjM…
 //
-//	example.com/behind-the-sofa
-//	20852163
-//	wB5qrZDDpkawPlRNCrwHpqhGrupue0L7gxbjbMiKA9s=
+//	log.acme.example/gate
+//	2
+//	OuW/pX/6dp2WNKhvOiYoaqaf1Q6gWF+AYfkCrV8DJ/c=
 //
-//	— example.com/behind-the-sofa Az3gqk…
+//	— log.acme.example/gate LS0KOcddPEg/ffWXMjHUUNSiYHk3aMX4jjWk…
+//	— witness.example 1JxSIwAAAABrBs3AIyF5tkAxHYfpZGQfMH7O9SVcQ/F…
 //
 // The two signed notes stand whole, the one of the smaller size first, with
 // whatever witnesses wrote on them. Between equal sizes nothing stands before
