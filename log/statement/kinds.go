@@ -23,9 +23,8 @@ type Policy struct {
 	Author string     `json:"author,omitzero"` // who put it there, as authenticated; "" for the file of the configuration
 }
 
-func (p *Policy) kind() string         { return "policy" }
-func (p *Policy) subject() subject     { return subject{p.Name, digest{p.SHA256.String()}} }
-func (p *Policy) Conditions() []string { return nil }
+func (p *Policy) kind() string     { return "policy" }
+func (p *Policy) subject() subject { return subject{p.Name, digest{p.SHA256.String()}} }
 
 func (p *Policy) check() error {
 	switch {
@@ -52,9 +51,8 @@ type Ban struct {
 	Author string `json:"author"` // who asked for it, as authenticated
 }
 
-func (b *Ban) kind() string         { return "ban" }
-func (b *Ban) subject() subject     { return about(b.Kind+":"+b.Value, []byte(b.Kind+":"+b.Value)) }
-func (b *Ban) Conditions() []string { return nil }
+func (b *Ban) kind() string     { return "ban" }
+func (b *Ban) subject() subject { return about(b.Kind+":"+b.Value, []byte(b.Kind+":"+b.Value)) }
 
 func (b *Ban) check() error {
 	switch {
@@ -77,8 +75,7 @@ type Unban struct {
 	Author string `json:"author"`
 }
 
-func (u *Unban) kind() string         { return "unban" }
-func (u *Unban) Conditions() []string { return nil }
+func (u *Unban) kind() string { return "unban" }
 
 func (u *Unban) subject() subject {
 	return about(u.Kind+":"+u.Value, []byte(u.Kind+":"+u.Value))
@@ -102,9 +99,8 @@ type JoinToken struct {
 	Author    string    `json:"author"` // who asked for it, as authenticated
 }
 
-func (t *JoinToken) kind() string         { return "join-token" }
-func (t *JoinToken) subject() subject     { return about(t.Node, t.PublicKey) }
-func (t *JoinToken) Conditions() []string { return nil }
+func (t *JoinToken) kind() string     { return "join-token" }
+func (t *JoinToken) subject() subject { return about(t.Node, t.PublicKey) }
 
 func (t *JoinToken) check() error {
 	switch {
@@ -135,9 +131,8 @@ type Enrolment struct {
 	Record    proof.Hash     `json:"record,omitzero"`
 }
 
-func (e *Enrolment) kind() string         { return "enrolment" }
-func (e *Enrolment) subject() subject     { return about(e.Kind+":"+e.Key, []byte(e.Kind+":"+e.Key)) }
-func (e *Enrolment) Conditions() []string { return hexes(e.Spent) }
+func (e *Enrolment) kind() string     { return "enrolment" }
+func (e *Enrolment) subject() subject { return about(e.Kind+":"+e.Key, []byte(e.Kind+":"+e.Key)) }
 
 func (e *Enrolment) check() error {
 	switch {
@@ -178,8 +173,7 @@ type Anchor struct {
 	Detail string     `json:"details,omitzero"` // what else the source is configured with, for readers
 }
 
-func (t *Trust) kind() string         { return "trust" }
-func (t *Trust) Conditions() []string { return nil }
+func (t *Trust) kind() string { return "trust" }
 
 func (t *Trust) subject() subject {
 	return about(t.Origin, []byte(t.LogPolicy))

@@ -53,9 +53,8 @@ type Evidence struct {
 	Size   int        `json:"size"` // bytes
 }
 
-func (r *Record) kind() string         { return "record" }
-func (r *Record) Conditions() []string { return hexes(r.Verdict.Spent) }
-func (r *Record) subject() subject     { return subject{r.SPIFFEID, digest{r.Key.String()}} }
+func (r *Record) kind() string     { return "record" }
+func (r *Record) subject() subject { return subject{r.SPIFFEID, digest{r.Key.String()}} }
 
 func (r *Record) check() error {
 	switch {

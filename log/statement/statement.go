@@ -46,10 +46,9 @@ const MaxText = 32 << 10
 // A Predicate is one of [Policy], [Ban], [Unban], [JoinToken], [Enrolment],
 // [Trust] and [Record], by pointer.
 type Predicate interface {
-	kind() string         // the part of the predicate type after base
-	subject() subject     // what the statement is about, from the predicate's fields
-	check() error         // shape, units and ranges
-	Conditions() []string // hex of the spent keys that the body names; nil for none
+	kind() string     // the part of the predicate type after base
+	subject() subject // what the statement is about, from the predicate's fields
+	check() error     // shape, units and ranges
 }
 
 type subject struct {
@@ -133,14 +132,6 @@ func blank(predicateType string) Predicate {
 // about returns the subject with a name and the digest of bytes.
 func about(name string, b []byte) subject {
 	return subject{name, digest{proof.Hash(sum(b)).String()}}
-}
-
-func hexes(hs []proof.Hash) []string {
-	var out []string
-	for _, h := range hs {
-		out = append(out, h.String())
-	}
-	return out
 }
 
 var errNoTime = errors.New("a time is missing")
