@@ -82,7 +82,8 @@
 // # Segment
 //
 // A file of zeros, durable before the first record goes into it, of
-// [Options.Segment] bytes; a longer record in it makes it longer. Records
+// [Options.Segment] bytes or, among the first, 1 MiB for segment 0 and twice the
+// one before for the next; a longer record in it makes it longer. Records
 // follow each other without gap from byte 0. Where the next record does not
 // fit, zeros follow and it begins the next segment. Nothing is ever used again.
 //

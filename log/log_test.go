@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 
@@ -98,5 +100,27 @@ func TestAppend(t *testing.T) {
 			l.Open(t)
 			check()
 		})
+	}
+}
+
+// TestSegmentsGrow fills the first segments of a log.
+func TestSegmentsGrow(t *testing.T) {
+	t.Parallel()
+	l := logtest.New(t, logtest.Unwitnessed(), logtest.With(func(o *log.Options) { o.Segment = 3 << 20 }))
+	for i := range 8 {
+		mustAppend(t, l, fmt.Sprint(i), bytes.Repeat([]byte{byte(i)}, 900<<10))
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []int64{1 << 20, 2 << 20, 3 << 20, 3 << 20} {
+		info, err := os.Stat(filepath.Join(l.Options.Dir, "segments", fmt.Sprintf("%08d", i)))
+		if err != nil || info.Size() != want {
+			t.Errorf("segment %d: %v, want %d bytes", i, info, want)
+		}
+	}
+	l.Open(t)
+	if l.Size() != 8 {
+		t.Errorf("%d entries, want 8", l.Size())
 	}
 }

@@ -50,7 +50,7 @@ type Options struct {
 	// be grown, and each costs 32 bytes of memory. Default 131,072.
 	MaxUnwitnessed uint64
 
-	Segment int64            // size of a write-ahead segment in bytes; default 64 MiB
+	Segment int64            // most bytes of a write-ahead segment, unless one record is longer; default 64 MiB
 	Now     func() time.Time // default time.Now
 	Logger  *slog.Logger     // default slog.Default
 	FS      FS               // default: the operating system's

@@ -33,7 +33,7 @@ type place struct {
 type segments struct {
 	fs   FS
 	dir  string
-	size int64 // of a new segment
+	size int64 // of a new segment, but for the first ones
 
 	// Owned by whoever appends.
 	file   File
@@ -72,10 +72,14 @@ func (s *segments) count() (n uint64, err error) {
 	return n, nil
 }
 
+// firstSegment is the size of the first segment in bytes. Each next one is twice
+// as long, up to the size that all further ones have: a young log is small.
+const firstSegment = 1 << 20
+
 // make makes a segment that is durable, zeros included, before it has its
 // name: writing into it later changes no metadata, so one fdatasync is enough.
 func (s *segments) make(number uint64) error {
-	return s.write(number, s.size, nil)
+	return s.write(number, min(s.size, firstSegment<<min(number, 40)), nil)
 }
 
 // write makes or replaces a segment, with the first bytes from head.
