@@ -6,9 +6,12 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -22,24 +25,69 @@ import (
 // A history is what has left the log in all its lives.
 type history struct {
 	t      *testing.T
+	load   load
 	signer *proof.Signer
 	policy *proof.Policy
 
 	mu     sync.Mutex                // guards all below
 	asked  map[string]log.Conditions // by entry
 	blobs  map[string][]byte         // by entry
-	acked  map[uint64]string         // entries with a receipt
-	roots  map[uint64]proof.Hash     // of every checkpoint seen
-	spent  map[proof.Hash]uint64     // by acknowledged entries
 	unique int
+	opened map[string]proof.Checkpoint // notes that were verified
+	promises
+	tell func(promise) // is told each promise when it is made; nil: nobody
+}
+
+// Promises are what the log must keep.
+type promises struct {
+	acked map[uint64]string     // entries that were acknowledged or applied
+	roots map[uint64]proof.Hash // of every checkpoint seen
+	spent map[proof.Hash]uint64 // by those entries
+}
+
+// A promise is an entry that the log has given out, or a checkpoint.
+type promise struct {
+	index uint64
+	entry string // "": none
+	spent []proof.Hash
+	size  uint64
+	root  proof.Hash // the zero hash: none
+}
+
+func newPromises() promises {
+	return promises{map[uint64]string{}, map[uint64]proof.Hash{}, map[proof.Hash]uint64{}}
+}
+
+func (p promises) clone() promises {
+	return promises{maps.Clone(p.acked), maps.Clone(p.roots), maps.Clone(p.spent)}
+}
+
+// add returns an error if one promise excludes another.
+func (p promises) add(n promise) error {
+	if n.entry != "" {
+		if old, ok := p.acked[n.index]; ok && old != n.entry {
+			return fmt.Errorf("index %d was given to two entries", n.index)
+		}
+		p.acked[n.index] = n.entry
+		for _, k := range n.spent {
+			p.spent[k] = n.index
+		}
+	}
+	if n.root != (proof.Hash{}) {
+		if old, ok := p.roots[n.size]; ok && old != n.root {
+			return fmt.Errorf("size %d has two roots", n.size)
+		}
+		p.roots[n.size] = n.root
+	}
+	return nil
 }
 
 func newHistory(t *testing.T) *history {
 	s := logtest.Signer(t, "log.example/crash")
 	return &history{
-		t: t, signer: s, policy: logtest.Policy(t, s, 0),
-		asked: map[string]log.Conditions{}, blobs: map[string][]byte{}, acked: map[uint64]string{},
-		roots: map[uint64]proof.Hash{}, spent: map[proof.Hash]uint64{},
+		t: t, load: load{clients: 3, appends: 7, entry: 600, blob: 6000, burst: 8}, signer: s, policy: logtest.Policy(t, s, 0),
+		asked: map[string]log.Conditions{}, blobs: map[string][]byte{},
+		opened: map[string]proof.Checkpoint{}, promises: newPromises(),
 	}
 }
 
@@ -50,31 +98,62 @@ func (h *history) options(d *memDisk) log.Options {
 	}
 }
 
+// promised takes note of a promise; h.mu is held.
+func (h *history) promised(p promise) {
+	if err := h.add(p); err != nil {
+		h.t.Error(err)
+	}
+	if h.tell != nil {
+		h.tell(p)
+	}
+}
+
+// open verifies a checkpoint, once; h.mu is held.
+func (h *history) open(note []byte) proof.Checkpoint {
+	if c, ok := h.opened[string(note)]; ok {
+		return c
+	}
+	opened, err := h.policy.OpenCheckpoint(note)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.opened[string(note)] = opened.Checkpoint()
+	return opened.Checkpoint()
+}
+
 // saw remembers a checkpoint that got out.
 func (h *history) saw(note []byte) {
 	if note == nil {
 		return
 	}
-	opened, err := h.policy.OpenCheckpoint(note)
-	if err != nil {
-		h.t.Error(err)
-		return
-	}
-	c := opened.Checkpoint()
-	if root, ok := h.roots[c.Size]; ok && root != c.Root {
-		h.t.Errorf("size %d has two roots", c.Size)
-	}
-	h.roots[c.Size] = c.Root
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c := h.open(note)
+	h.promised(promise{size: c.Size, root: c.Root})
+}
+
+// told remembers an entry that somebody can have read.
+func (h *history) told(e log.Stored) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.promised(promise{index: e.Index, entry: string(e.Entry), spent: slices.Clone(e.Conditions.Spent)})
+}
+
+// A load is how much a life appends, at most.
+type load struct {
+	clients, appends int // at least one client
+	entry, blob      int // bytes
+	burst            int // one life in so many ends with full tiles
 }
 
 // live appends until the disk fails or enough is done.
 func (h *history) live(l *log.Log, rng *rand.Rand) {
 	var wg sync.WaitGroup
-	for range 1 + rng.IntN(3) {
+	for range 1 + rng.IntN(h.load.clients) {
 		seed := rng.Uint64()
 		wg.Go(func() {
 			rng := rand.New(rand.NewPCG(seed, 0))
-			for range rng.IntN(8) {
+			for range rng.IntN(h.load.appends + 1) {
 				if !h.append(l, rng) {
 					return
 				}
@@ -83,8 +162,8 @@ func (h *history) live(l *log.Log, rng *rand.Rand) {
 		})
 	}
 	wg.Wait()
-	if rng.IntN(8) == 0 {
-		for range 300 { // one batch, and full tiles
+	if rng.IntN(h.load.burst) == 0 {
+		for range 300 { // one batch
 			seed := rng.Uint64()
 			wg.Go(func() { h.append(l, rand.New(rand.NewPCG(seed, 0))) })
 		}
@@ -98,7 +177,7 @@ func (h *history) live(l *log.Log, rng *rand.Rand) {
 func (h *history) append(l *log.Log, rng *rand.Rand) bool {
 	h.mu.Lock()
 	h.unique++
-	entry := fmt.Sprintf("%d %x", h.unique, make([]byte, rng.IntN(600)))
+	entry := fmt.Sprintf("%d %x", h.unique, make([]byte, rng.IntN(h.load.entry)))
 	c := log.Conditions{Decided: log.Unconditional, Barrier: rng.IntN(10) == 0}
 	if rng.IntN(2) == 0 {
 		c.Decided = l.Size()
@@ -108,7 +187,7 @@ func (h *history) append(l *log.Log, rng *rand.Rand) bool {
 	}
 	var blob []byte
 	if rng.IntN(2) == 0 {
-		blob = bytes.Repeat([]byte{byte(rng.IntN(5))}, 1+rng.IntN(6000))
+		blob = bytes.Repeat([]byte{byte(rng.IntN(5))}, 1+rng.IntN(h.load.blob))
 	}
 	h.asked[entry], h.blobs[entry] = c, blob
 	h.mu.Unlock()
@@ -131,11 +210,8 @@ func (h *history) append(l *log.Log, rng *rand.Rand) bool {
 		return false
 	case err != nil: // twice the same key
 	default:
-		h.acked[r.Index()] = entry
-		h.saw(r.Proof().Checkpoint)
-		for _, k := range c.Spent {
-			h.spent[k] = r.Index()
-		}
+		seen := h.open(r.Proof().Checkpoint)
+		h.promised(promise{r.Index(), entry, c.Spent, seen.Size, seen.Root})
 		if _, err := r.Open(h.policy); err != nil {
 			h.t.Error(err)
 		}
@@ -144,81 +220,106 @@ func (h *history) append(l *log.Log, rng *rand.Rand) bool {
 }
 
 // check compares a log that has just been opened with what got out of its
-// former lives.
-func (h *history) check(l *log.Log) {
+// former lives, and returns what it is.
+func (h *history) check(l *log.Log) contents {
 	h.t.Helper()
-	tree, n := proof.NewRange(), uint64(0)
-	spent := map[proof.Hash]uint64{}
+	got := contents{roots: []proof.Hash{proof.EmptyRoot()}, spent: map[proof.Hash]uint64{}}
+	tree := proof.NewRange()
 	for e, err := range l.Entries(h.t.Context(), 0) {
 		if err != nil {
 			h.t.Fatal(err)
 		}
 		c, ok := h.asked[string(e.Entry)]
-		if !ok || c.Decided != e.Conditions.Decided || c.Barrier != e.Conditions.Barrier || len(c.Spent) != len(e.Conditions.Spent) {
+		if !ok || c.Decided != e.Conditions.Decided || c.Barrier != e.Conditions.Barrier || !slices.Equal(c.Spent, e.Conditions.Spent) {
 			h.t.Fatalf("entry %d was never appended like that: %+v", e.Index, e.Conditions)
 		}
-		if want, ok := h.acked[n]; ok && want != string(e.Entry) {
-			h.t.Fatalf("entry %d is not the one that was acknowledged", n)
+		if want := h.blobs[string(e.Entry)]; (want != nil) != (len(e.Blobs) > 0) {
+			h.t.Fatalf("entry %d has %d blobs", e.Index, len(e.Blobs))
 		}
 		for _, b := range e.Blobs {
 			if got, err := l.Blob(b); err != nil || !bytes.Equal(got, h.blobs[string(e.Entry)]) {
-				h.t.Fatalf("blob of entry %d: %d bytes, %v", n, len(got), err)
+				h.t.Fatalf("blob of entry %d: %d bytes, %v", e.Index, len(got), err)
 			}
 		}
 		for _, k := range e.Conditions.Spent {
-			if by, twice := spent[k]; twice {
-				h.t.Fatalf("entries %d and %d spend one key", by, n)
+			if by, twice := got.spent[k]; twice {
+				h.t.Fatalf("entries %d and %d spend one key", by, e.Index)
 			}
-			spent[k] = n
-			if by, ok := l.Spent(k); !ok || by != n {
-				h.t.Fatalf("key spent by %d: Spent says %d, %t", n, by, ok)
+			got.spent[k] = e.Index
+			if by, ok := l.Spent(k); !ok || by != e.Index {
+				h.t.Fatalf("key spent by %d: Spent says %d, %t", e.Index, by, ok)
 			}
 		}
-		n++
 		tree.Append(proof.LeafHash(e.Entry), nil)
-		if root, ok := h.roots[n]; ok && root != tree.Root() {
-			h.t.Fatalf("size %d had another root once", n)
-		}
+		got.roots = append(got.roots, tree.Root())
+		got.entries = append(got.entries, string(e.Entry))
 	}
-	for index := range h.acked {
-		if index >= n {
+	if n := len(got.entries); uint64(n) != l.Size() {
+		h.t.Fatalf("size %d, and %d entries", l.Size(), n)
+	}
+	h.keeps(got)
+	h.served(l, got.roots)
+	return got
+}
+
+// Contents are what is in a log.
+type contents struct {
+	entries []string
+	roots   []proof.Hash // by size
+	spent   map[proof.Hash]uint64
+}
+
+// keeps compares the contents of a log with the promises.
+func (h *history) keeps(got contents) {
+	h.t.Helper()
+	n := uint64(len(got.entries))
+	for index, want := range h.acked {
+		switch {
+		case index >= n:
 			h.t.Fatalf("entry %d was acknowledged and is gone; size %d", index, n)
+		case got.entries[index] != want:
+			h.t.Fatalf("entry %d is not the one that was acknowledged", index)
 		}
 	}
-	for size := range h.roots {
-		if size > n {
+	for size, root := range h.roots {
+		switch {
+		case size > n:
 			h.t.Fatalf("size %d was signed and seen; size %d", size, n)
+		case got.roots[size] != root:
+			h.t.Fatalf("size %d had another root once", size)
 		}
 	}
 	for k, by := range h.spent {
-		if spent[k] != by {
-			h.t.Fatalf("key was spent by entry %d, now by %d", by, spent[k])
+		if now, ok := got.spent[k]; !ok || now != by {
+			h.t.Fatalf("key was spent by entry %d, now by %d, %t", by, now, ok)
 		}
 	}
-	h.saw(l.Checkpoint())
-	h.served(l)
 }
 
-// served reads all that the published checkpoint promises and compares it with
-// the entries.
-func (h *history) served(l *log.Log) {
+// served reads the newest checkpoints, which must have one of the roots, and
+// all that the published one promises, and compares it with the entries.
+func (h *history) served(l *log.Log, roots []proof.Hash) {
 	h.t.Helper()
 	get := func(path string) []byte {
 		w := httptest.NewRecorder()
-		l.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/"+path, nil))
+		l.Handler().ServeHTTP(w, &http.Request{Method: "GET", URL: &url.URL{Path: "/" + path}})
 		if w.Code != http.StatusOK {
 			h.t.Fatalf("GET %s: %d %s", path, w.Code, w.Body)
 		}
 		return w.Body.Bytes()
 	}
-	if l.Checkpoint() == nil {
+	newest := l.Checkpoint()
+	if newest == nil {
 		return
 	}
-	note := get("checkpoint")
-	h.saw(note)
-	c, err := h.policy.OpenSigned(note)
-	if err != nil {
-		h.t.Fatal(err)
+	var c proof.Checkpoint
+	for _, note := range [][]byte{newest, get("checkpoint")} {
+		h.mu.Lock()
+		c = h.open(note)
+		h.mu.Unlock()
+		if c.Size >= uint64(len(roots)) || c.Root != roots[c.Size] {
+			h.t.Fatalf("a checkpoint of size %d that is not the tree's", c.Size)
+		}
 	}
 	var want [2][]byte // hashes of tile levels 0 and 1
 	tile := proof.NewRange()
@@ -272,15 +373,23 @@ func (h *history) locked(d *memDisk) {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	c, err := h.policy.OpenSigned(note)
-	if err != nil || c.Size < newest {
-		h.t.Fatalf("the lock has size %d, size %d got out; %v", c.Size, newest, err)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if c := h.open(note); c.Size < newest {
+		h.t.Fatalf("the lock has size %d, size %d got out", c.Size, newest)
 	}
 }
 
 // life opens the log on a disk with a fault ahead, uses it and leaves.
 func (h *history) life(d *memDisk, rng *rand.Rand) {
-	l, err := log.Open(h.t.Context(), h.options(d))
+	o, open := h.options(d), false
+	o.Apply = func(e log.Stored) error {
+		if open { // else the program does not run yet
+			h.told(e)
+		}
+		return nil
+	}
+	l, err := log.Open(h.t.Context(), o)
 	if errors.Is(err, errPower) || errors.Is(err, errIO) {
 		return
 	}
@@ -288,12 +397,30 @@ func (h *history) life(d *memDisk, rng *rand.Rand) {
 		h.t.Fatalf("does not start again: %v", err)
 	}
 	defer l.Close() // fails if the disk has
-	h.saw(l.Checkpoint())
+	open = true
+	d.before(func() { h.look(l) })
+	defer d.before(nil)
 	if d.healthy() {
 		h.check(l)
 	}
+	for e, err := range l.Entries(h.t.Context(), 0) {
+		if err != nil {
+			break
+		}
+		h.told(e)
+	}
+	h.look(l)
 	h.live(l, rng)
+	h.look(l)
+}
+
+// look remembers what anybody can see who looks at a log now.
+func (h *history) look(l *log.Log) {
 	h.saw(l.Checkpoint())
+	w := httptest.NewRecorder()
+	if l.Handler().ServeHTTP(w, &http.Request{Method: "GET", URL: &url.URL{Path: "/checkpoint"}}); w.Code == http.StatusOK {
+		h.saw(w.Body.Bytes())
+	}
 }
 
 var histories = flag.Int("histories", 120, "how many histories TestCrash tries, of about six starts each")

@@ -141,6 +141,24 @@ func (l *lock) create(fsys FS, dir string, note []byte) error {
 	return fsys.SyncDir(dir)
 }
 
+// renew writes the newest slot again, where it is. It may have been read from a
+// page cache that the disk never got: then the disk has only the older slot,
+// and that one must not be overwritten yet.
+func (l *lock) renew() error {
+	s, err := l.newest()
+	if err != nil {
+		return err
+	}
+	b, err := s.encode()
+	if err != nil {
+		return err
+	}
+	if _, err := l.file.WriteAt(b, int64(s.sequence%2)*slotSize); err != nil {
+		return err
+	}
+	return l.file.Sync()
+}
+
 // put overwrites the older slot, and returns once that is durable. A slot that
 // this process has not written means another writer, whose checkpoints ours
 // would contradict.

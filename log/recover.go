@@ -305,7 +305,8 @@ func (r *recovery) rewrite(segment uint64, end int64) error {
 	return r.segments.write(segment, n, io.NewSectionReader(f, 0, end))
 }
 
-// relock writes the newest checkpoint to the lock, whether it is news or not.
+// relock writes the newest checkpoint to the lock, and what was there before
+// it.
 func (r *recovery) relock(size uint64) error {
 	if r.locked == nil {
 		note, err := r.o.Signer.Sign(proof.Checkpoint{Origin: r.o.Signer.Name(), Root: proof.EmptyRoot()})
@@ -314,8 +315,8 @@ func (r *recovery) relock(size uint64) error {
 		}
 		return r.lock.create(r.o.FS, r.o.Lock, note)
 	}
-	if size == 0 {
-		return r.lock.put(r.locked)
+	if err := r.lock.renew(); err != nil || size == r.lockSize {
+		return err
 	}
 	return r.lock.put(r.newest)
 }
