@@ -2,7 +2,7 @@
 # fetched by the go command itself.
 export GOTOOLCHAIN := auto
 
-.PHONY: demo build test lint fuzz proto
+.PHONY: demo build test lint fuzz crash proto
 
 demo: build ## the whole story on this machine
 	bin/plastron demo
@@ -20,6 +20,10 @@ lint: ## formatting, vet, staticcheck, go mod tidy
 FUZZTIME ?= 10s
 fuzz: ## every fuzz target for FUZZTIME
 	FUZZTIME=$(FUZZTIME) .ci/run fuzz
+
+STATES ?= 1000000
+crash: ## a million crash states of the log
+	go test ./log -run '^TestStates$$' -v -timeout 60m -states $(STATES) | grep -v -e '^=== ' -e '--- PASS: TestStates/'
 
 # Generated code is committed: only who changes gate.proto needs protoc.
 proto:

@@ -146,6 +146,32 @@ type load struct {
 	burst            int // one life in so many ends with full tiles
 }
 
+// complete looks whether all is there that the checkpoint on the disk promises,
+// as somebody sees it who reads the files of a running log.
+func (h *history) complete(d *memDisk) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	file := d.names["/data/tiles/checkpoint"]
+	if file == nil {
+		return
+	}
+	h.mu.Lock()
+	size := h.open(file.data).Size
+	h.mu.Unlock()
+	for level, left := proof.Entries, size; left > 0; level++ {
+		for index := uint64(0); index*proof.TileWidth < left; index++ {
+			width := int(min(proof.TileWidth, left-index*proof.TileWidth))
+			path := "/data/tiles/" + proof.TilePath(level, index, width)
+			if d.names[path] == nil {
+				h.t.Errorf("the checkpoint of size %d is there and %s is not", size, path)
+			}
+		}
+		if level >= 0 {
+			left /= proof.TileWidth
+		}
+	}
+}
+
 // live appends until the disk fails or enough is done.
 func (h *history) live(l *log.Log, rng *rand.Rand) {
 	var wg sync.WaitGroup
@@ -398,7 +424,7 @@ func (h *history) life(d *memDisk, rng *rand.Rand) {
 	}
 	defer l.Close() // fails if the disk has
 	open = true
-	d.before(func() { h.look(l) })
+	d.before(func() { h.look(l); h.complete(d) })
 	defer d.before(nil)
 	if d.healthy() {
 		h.check(l)

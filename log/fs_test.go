@@ -438,10 +438,10 @@ func (rng chance) write(_ string, w write) []write {
 
 // torn returns some blocks of a write: any, or the first ones.
 func torn(w write, rng *rand.Rand) (left []write) {
-	any, ends := rng.IntN(2) == 0, rng.IntN(len(w.data)+1)
+	first, ends := rng.IntN(2) == 0, rng.IntN(len(w.data)+1)
 	for at := 0; at < len(w.data); {
 		end := min(at+64-int(w.off+int64(at))%64, len(w.data))
-		if any && rng.IntN(2) == 0 || !any && end <= ends {
+		if first && end <= ends || !first && rng.IntN(2) == 0 {
 			left = append(left, write{w.off + int64(at), w.data[at:end]})
 		}
 		at = end
