@@ -21,9 +21,16 @@ FUZZTIME ?= 10s
 fuzz: ## every fuzz target for FUZZTIME
 	FUZZTIME=$(FUZZTIME) .ci/run fuzz
 
+# What is printed of a crash test: not the tests that passed in it.
+SAID = grep -v -e '^=== ' -e '^ .*--- PASS: ' -e 'fsck.go:'
+
+crash: SHELL := bash
+crash: .SHELLFLAGS := -o pipefail -c
+
 STATES ?= 1000000
-crash: ## a million crash states of the log
-	go test ./log -run '^TestStates$$' -v -timeout 60m -states $(STATES) | grep -v -e '^=== ' -e '--- PASS: TestStates/'
+crash: ## a million crash states of the log, and every system call that it makes
+	go test ./log -run '^(TestStates|TestCrash|TestRestart|TestPoison.*|TestKill|TestShortWrite|TestSyscalls)$$' \
+		-v -timeout 60m -states $(STATES) -syscalls | $(SAID)
 
 # Generated code is committed: only who changes gate.proto needs protoc.
 proto:
