@@ -2,7 +2,7 @@
 # fetched by the go command itself.
 export GOTOOLCHAIN := auto
 
-.PHONY: demo build test lint fuzz crash proto
+.PHONY: demo build test lint fuzz crash powercut proto
 
 demo: build ## the whole story on this machine
 	bin/plastron demo
@@ -24,13 +24,17 @@ fuzz: ## every fuzz target for FUZZTIME
 # What is printed of a crash test: not the tests that passed in it.
 SAID = grep -v -e '^=== ' -e '^ .*--- PASS: ' -e 'fsck.go:'
 
-crash: SHELL := bash
-crash: .SHELLFLAGS := -o pipefail -c
+crash powercut: SHELL := bash
+crash powercut: .SHELLFLAGS := -o pipefail -c
 
 STATES ?= 1000000
 crash: ## a million crash states of the log, and every system call that it makes
 	go test ./log -run '^(TestStates|TestCrash|TestRestart|TestPoison.*|TestKill|TestShortWrite|TestSyscalls)$$' \
 		-v -timeout 60m -states $(STATES) -syscalls | $(SAID)
+
+POWERCUTS ?= 50
+powercut: ## copies of a disk in use, as root: the log on a loop device
+	go test ./log -run '^TestPowerCut$$' -v -timeout 30m -powercuts $(POWERCUTS) | $(SAID)
 
 # Generated code is committed: only who changes gate.proto needs protoc.
 proto:
