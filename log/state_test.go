@@ -1,13 +1,16 @@
 package log_test
 
 import (
+	"context"
 	"encoding/binary"
+	"errors"
 	"flag"
 	"fmt"
 	"hash/maphash"
 	"maps"
 	"math/rand/v2"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -21,7 +24,7 @@ import (
 var states = flag.Int("states", 100_000, "how many crash states TestStates tries")
 
 // statesEach is how many states TestStates tries of one history.
-const statesEach = 2_500
+const statesEach = 1_250
 
 // statesLife is how many states are tried of one life, if it has so many.
 const statesLife = 500
@@ -31,12 +34,13 @@ const statesLife = 500
 // then, after each of them, the power fails: of what was written and not synced
 // all is there, or nothing, or any part of it, and of what was done to a
 // directory a part, in order. On each such disk the log opens, has what anybody
-// had been told until then, and goes on.
+// had been told until then, and goes on. One history in four has a witness, which
+// does not forget.
 func TestStates(t *testing.T) {
 	t.Parallel()
 	want := *states
 	if (slow || testing.Short()) && !given("states") {
-		want /= 20
+		want /= 40
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(800)) // much garbage, no heap
 	n := (want + statesEach - 1) / statesEach
@@ -95,6 +99,9 @@ func (x *explorer) explore(t *testing.T) {
 	x.rng = rand.New(rand.NewPCG(x.seed, 2))
 	for x.tried < x.want {
 		x.h = newHistory(t)
+		if x.seed%4 == 1 {
+			x.h.watch(t)
+		}
 		disk := newDisk()
 		for last := range livesEach {
 			x.h.load = x.load(last == livesEach-1)
@@ -138,6 +145,11 @@ func (x *explorer) record(t *testing.T, disk *memDisk) (l life) {
 	l = life{disk: disk.fork(), kept: h.clone()}
 	synctest.Test(t, func(t *testing.T) {
 		h.t = t
+		if h.witness != nil {
+			s := h.server(t)
+			defer s.Close()
+			h.witness.via = asked{h, s}
+		}
 		disk.record()
 		h.tell = func(p promise) { l.added = append(l.added, timed{disk.position(), p}) }
 		if x.rng.IntN(3) == 0 {
@@ -296,6 +308,9 @@ func derived(name string) bool { return strings.HasPrefix(name, "/data/tiles") }
 // open looks whether a log on such a disk keeps its promises, and goes on.
 func (x *explorer) open(image *memDisk) contents {
 	h := x.h
+	if h.witness != nil {
+		h.witness.via = shown{h.cosigned}
+	}
 	h.locked(image)
 	opened, err := log.Open(h.t.Context(), h.options(image))
 	if err != nil {
@@ -320,15 +335,15 @@ func (x *explorer) goOn(opened *log.Log, image *memDisk) {
 	c := log.Conditions{Decided: opened.Size()}
 	h.asked[entry], h.blobs[entry] = c, blob
 	size := opened.Size()
-	r, err := opened.Append(h.t.Context(), []byte(entry), c, blob)
-	if err != nil || r.Index() != size {
+	if err := x.append(opened, entry, c, blob); err != nil {
 		h.t.Fatalf("append at %d: %v", size, err)
 	}
 	again := image.after(nothing{})
 	if err := opened.Close(); err != nil {
 		h.t.Fatalf("close: %v", err)
 	}
-	if opened, err = log.Open(h.t.Context(), h.options(again)); err != nil {
+	opened, err := log.Open(h.t.Context(), h.options(again))
+	if err != nil {
 		h.t.Fatalf("does not start a second time: %v", err)
 	}
 	h.check(opened)
@@ -338,6 +353,31 @@ func (x *explorer) goOn(opened *log.Log, image *memDisk) {
 	if err := opened.Close(); err != nil {
 		h.t.Fatalf("close: %v", err)
 	}
+}
+
+// append appends an entry, and does not wait for a witness that cosigns nothing.
+func (x *explorer) append(l *log.Log, entry string, c log.Conditions, blob []byte) error {
+	ctx, cancel := context.WithCancel(x.h.t.Context())
+	defer cancel()
+	size := l.Size()
+	if x.h.witness != nil {
+		go func() { // ends when the entry is durable
+			for l.Size() == size && l.Err() == nil {
+				runtime.Gosched()
+			}
+			cancel()
+		}()
+	}
+	r, err := l.Append(ctx, []byte(entry), c, blob)
+	var late *log.QuorumError
+	switch {
+	case x.h.witness != nil && errors.As(err, &late) && late.Index == size:
+	case err != nil:
+		return err
+	case r.Index() != size:
+		return fmt.Errorf("it got the index %d", r.Index())
+	}
+	return nil
 }
 
 // sum returns a hash of all names and bytes.
