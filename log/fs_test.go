@@ -132,6 +132,13 @@ func (d *memDisk) failSync(suffix string, after int) {
 	d.bad = &badSync{suffix, after}
 }
 
+// spoilt reports whether the sync that was to fail has failed.
+func (d *memDisk) spoilt() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.bad == nil
+}
+
 // spoils reports whether the sync of so named a thing is the one that fails.
 func (d *memDisk) spoils(name string) bool {
 	switch {
@@ -221,7 +228,7 @@ func (d *memDisk) position() int {
 func (d *memDisk) restart() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.left, d.held = -1, map[string]bool{}
+	d.left, d.bad, d.held = -1, nil, map[string]bool{}
 }
 
 // do does an op, and writes it into the trace.

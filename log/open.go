@@ -40,6 +40,7 @@ func newLog(o Options) *Log {
 		closing:  make(chan struct{}),
 		done:     make(chan struct{}),
 	}
+	l.segments.failed = l.poison
 	l.cache = proof.NewCache(l.tree, 64)
 	l.publisher.due = make(chan struct{}, 1)
 	l.life, l.stop = context.WithCancel(context.Background())

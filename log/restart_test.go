@@ -125,8 +125,11 @@ func TestPoisonedForGood(t *testing.T) {
 					h.append(l, rng)
 				}
 				time.Sleep(11 * time.Second) // the mark moves
-				if failed = l.Err() != nil; !failed {
+				if failed = d.spoilt(); !failed {
 					return // there were fewer syncs
+				}
+				if l.Err() == nil {
+					t.Fatal("a sync failed, and the log goes on")
 				}
 				synctest.Wait()
 				done := d.position()

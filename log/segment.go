@@ -34,6 +34,8 @@ type segments struct {
 	fs   FS
 	dir  string
 	size int64 // of a new segment, but for the first ones
+	// failed is told when the next segment cannot be made.
+	failed func(error)
 
 	// Owned by whoever appends.
 	file   File
@@ -133,7 +135,12 @@ func (s *segments) prepare(there bool) {
 		return
 	}
 	go func(number uint64, made chan<- error) { // ends by itself; close waits
-		made <- s.make(number)
+		err := s.make(number)
+		if err != nil {
+			err = fmt.Errorf("make segment %d: %w", number, err)
+			s.failed(err)
+		}
+		made <- err
 	}(s.number+1, s.next)
 }
 
@@ -161,7 +168,7 @@ func (s *segments) reserve(n int64) (segment uint64, offset int64, err error) {
 		err := <-s.next
 		s.next = nil
 		if err != nil {
-			return 0, 0, fmt.Errorf("make segment %d: %w", s.number+1, err)
+			return 0, 0, err
 		}
 		if err := s.open(s.number+1, 0); err != nil {
 			return 0, 0, err
