@@ -24,7 +24,7 @@ import (
 var states = flag.Int("states", 100_000, "how many crash states TestStates tries")
 
 // statesEach is how many states TestStates tries of one history.
-const statesEach = 1_250
+const statesEach = 2_500
 
 // statesLife is how many states are tried of one life, if it has so many.
 const statesLife = 500
@@ -34,7 +34,7 @@ const statesLife = 500
 // then, after each of them, the power fails: of what was written and not synced
 // all is there, or nothing, or any part of it, and of what was done to a
 // directory a part, in order. On each such disk the log opens, has what anybody
-// had been told until then, and goes on. One history in four has a witness, which
+// had been told until then, and goes on. One log in four has a witness, which
 // does not forget.
 func TestStates(t *testing.T) {
 	t.Parallel()
@@ -99,7 +99,7 @@ func (x *explorer) explore(t *testing.T) {
 	x.rng = rand.New(rand.NewPCG(x.seed, 2))
 	for x.tried < x.want {
 		x.h = newHistory(t)
-		if x.seed%4 == 1 {
+		if x.rng.IntN(4) == 0 {
 			x.h.watch(t)
 		}
 		disk := newDisk()
@@ -118,7 +118,7 @@ func (x *explorer) load(last bool) load {
 	if x.rng.IntN(6) == 0 {
 		l.blob = 6000 // longer than a segment
 	}
-	if last && x.seed%16 == 5 {
+	if last && x.rng.IntN(24) == 0 {
 		l.burst = 1
 	}
 	return l
@@ -153,7 +153,11 @@ func (x *explorer) record(t *testing.T, disk *memDisk) (l life) {
 		disk.record()
 		h.tell = func(p promise) { l.added = append(l.added, timed{disk.position(), p}) }
 		if x.rng.IntN(3) == 0 {
-			disk.fault(x.rng.IntN(120), true)
+			if x.rng.IntN(2) == 0 {
+				disk.fault(x.rng.IntN(120), true)
+			} else {
+				disk.failSync("", x.rng.IntN(40))
+			}
 			h.life(disk, x.rng)
 			disk.restart()
 		}
