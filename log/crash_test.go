@@ -39,7 +39,7 @@ type history struct {
 	tell func(promise) // is told each promise when it is made; nil: nobody
 }
 
-// Promises are what the log must keep.
+// promises are what the log must keep.
 type promises struct {
 	acked map[uint64]string     // entries that were acknowledged or applied
 	roots map[uint64]proof.Hash // of every checkpoint seen
@@ -301,7 +301,7 @@ func (h *history) check(l *log.Log) contents {
 	return got
 }
 
-// Contents are what is in a log.
+// contents are what is in a log.
 type contents struct {
 	entries []string
 	roots   []proof.Hash // by size

@@ -31,7 +31,7 @@ type child struct {
 	heard
 }
 
-// Heard is what a child has said that the log told it.
+// heard is what a child has said that the log told it.
 type heard struct {
 	acked map[uint64]string // entries by index
 	roots map[uint64]string // by size

@@ -71,7 +71,7 @@ func (h *history) clients() []*witness.Client {
 	return []*witness.Client{c}
 }
 
-// Asked is the way to a witness, and takes note of what it is asked and of what
+// asked is the way to a witness, and takes note of what it is asked and of what
 // it has cosigned.
 type asked struct {
 	h *history
@@ -100,7 +100,7 @@ func (a asked) RoundTrip(r *http.Request) (*http.Response, error) {
 	return w.Result(), nil
 }
 
-// Shown is a witness that shows what it cosigned last and cosigns nothing more.
+// shown is a witness that shows what it cosigned last and cosigns nothing more.
 type shown struct{ note []byte }
 
 func (s shown) RoundTrip(r *http.Request) (*http.Response, error) {
