@@ -89,6 +89,7 @@ type Config struct {
 	Authority   *svid.Authority
 	Tokens      *oidc.Verifier
 	Builds      *provenance.Verifier // nil: bundles are refused
+	Watch       provenance.Watch     // how Builds remembers Sigstore's logs; the clock and logger are the gate's
 	Nodes       []node.Verifier      // in the order of the configuration
 	Beacon      *proof.Signer        // Ed25519 cosigner; never counted in a quorum
 	Log         log.Options          // Apply is the gate's own
@@ -120,8 +121,9 @@ type Gate struct {
 	mu       sync.Mutex                    // guards policies
 	policies map[proof.Hash]*policy.Policy // loaded texts, by SHA-256
 
-	stop context.CancelFunc // ends the goroutine that renews self
-	done chan struct{}      // closed when it has ended
+	stop    context.CancelFunc // ends the goroutine that renews self
+	done    chan struct{}      // closed when it has ended
+	unwatch func() error       // ends what Builds does in the background
 }
 
 // Open opens the log, rebuilds the gate's state from its entries, logs trust
@@ -167,17 +169,32 @@ func (g *Gate) start(ctx context.Context) error {
 	if err := g.renewSelf(ctx); err != nil {
 		return fmt.Errorf("issue the gate's own SVID: %w", err)
 	}
+	if err := g.watch(); err != nil {
+		return err
+	}
 	ctx, g.stop = context.WithCancel(context.Background())
 	g.done = make(chan struct{})
 	go g.keepSelf(ctx) // ended by Close
 	return nil
 }
 
+// watch has Builds remember what Sigstore's logs signed. The log's lock, which
+// this process holds by now, keeps others from the file.
+func (g *Gate) watch() (err error) {
+	g.unwatch = func() error { return nil }
+	if g.c.Builds != nil {
+		w := g.c.Watch
+		w.Now, w.Logger = g.c.Now, g.c.Logger
+		g.unwatch, err = g.c.Builds.Watch(w)
+	}
+	return err
+}
+
 // Close stops issuing and closes the log. Requests under way are refused.
 func (g *Gate) Close() error {
 	g.stop()
 	<-g.done
-	return g.log.Close()
+	return errors.Join(g.unwatch(), g.log.Close())
 }
 
 // Log returns the gate's log, for readers.

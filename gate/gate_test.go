@@ -71,6 +71,24 @@ func TestIssue(t *testing.T) {
 	}
 }
 
+// A Sigstore log that signs another root for a size that the gate has met is
+// refused, after a restart too.
+func TestSigstoreLogForks(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.issue(w.full(newKey(t)))
+	w.reopen()
+	if err := w.sigstore.Fork(w.sigstore.Size() - 1); err != nil {
+		t.Fatal(err)
+	}
+	no := w.refused(w.full(newKey(t)), "provenance_log")
+	if !strings.Contains(no.Fact, "shows two faces") {
+		t.Errorf("refused because %s", no.Fact)
+	}
+	w.reopen()
+	w.refused(w.full(newKey(t)), "provenance_log")
+}
+
 // A token is spent on the first key it comes with.
 func TestTokenIsSpentOnAKey(t *testing.T) {
 	t.Parallel()

@@ -28,6 +28,7 @@ type Build struct {
 	loggedAt      time.Time
 	log           string
 	logIndex      uint64
+	trees         []treeID // under whose checkpoints its entries are
 	anchors       []string
 	bundle        [32]byte
 	statement     [32]byte

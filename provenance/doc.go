@@ -36,29 +36,60 @@
 //
 //  1. Size, shape, media type, one signature, a certificate and not a bare key.
 //     provenance_malformed, provenance_certificate
+//
 //  2. Every log entry has an inclusion proof and a checkpoint: a promise alone
 //     (SignedEntryTimestamp) is not inclusion. provenance_log
+//
 //  3. Someone vouches for the time. provenance_time
+//
 //  4. The certificate is a code-signing leaf with one subject alternative name
 //     and one issuer. provenance_certificate, provenance_identity
+//
 //  5. Its key signed the payload. provenance_signature
+//
 //  6. For each entry, by Rekor's own code: the proof leads to the root in the
 //     checkpoint, the checkpoint is by the key the trust root pins for that log
 //     and under that log's name, a Rekor v1 promise holds, and the entry is about
 //     this payload, this signature and this certificate. provenance_log
+//
 //  7. All of it again by sigstore-go, with an SCT, a log entry, an observed time
 //     and the artifact's digest required and no unsafe option: chain to Fulcio's
 //     root at the time of signing, certificate in a CT log. What it refuses is
 //     asked once more step by step, only to name it.
+//
 //  8. Every timestamp held, none was skipped; the log's key was trusted then.
 //     provenance_time
+//
 //  9. The payload, now verified, is decoded for the first and only time: an
 //     in-toto Statement v0.1 or v1. One subject has the artifact's full SHA-256
 //     or SHA-512, and no subject that shares it differs in another digest.
 //     provenance_subject
+//
 //  10. The predicate is SLSA provenance v0.2 or v1 and wherever it and the
 //     certificate both name a fact - builder, repository, ids, ref, commit,
 //     workflow, event, runner, run - they agree. provenance_predicate
+//
+//  11. No log that the bundle rests on is known to show two faces, or shows one
+//     now. provenance_log
+//
+// # Memory of logs
+//
+// Of every checkpoint under which a bundle held, the size and root are
+// remembered, for each key and origin. A smaller size than before is normal:
+// bundles carry the checkpoint of their signing day. Another root for a size
+// that is known is a fork: the log is refused from then on, for of two signed
+// roots nobody can tell which is true. At most 4096 sizes of a tree are
+// remembered; beyond that one is forgotten by chance, but never the largest,
+// so that whoever floods the memory cannot choose what goes. A key has at most
+// 64 trees. [Verifier.Watch] keeps the memory in a file; without it, it lasts as
+// long as the Verifier. A log that is forked stays refused until the operator
+// takes it out of the trust root, or its lines out of the file.
+//
+// Sizes are compared with each other through the log's tiles where [TileLog]
+// names them: each remembered root must be the root of that prefix of the tree
+// under the log's newest signed checkpoint. Tiles are not signed: those that do
+// not lead to that checkpoint prove nothing and are only reported. Rekor v1
+// serves no tiles, and its sizes are only remembered.
 //
 // # What is strict here that need not be
 //

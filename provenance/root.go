@@ -14,8 +14,9 @@ import (
 // CT logs, transparency logs and timestamp authorities, each with the period
 // for which it is trusted. Only the file says so; nothing is fetched.
 type Root struct {
-	Name        string // what facts and policies call it, as in "public-good"
-	TrustedRoot []byte // trusted_root.json, media type application/vnd.dev.sigstore.trustedroot+json;version=0.1
+	Name        string    // what facts and policies call it, as in "public-good"
+	TrustedRoot []byte    // trusted_root.json, media type application/vnd.dev.sigstore.trustedroot+json;version=0.1
+	Tiles       []TileLog // where its logs serve their tiles, for [Verifier.Watch]; none need be known
 }
 
 // trustRoot is a root, read and prepared.
@@ -25,7 +26,8 @@ type trustRoot struct {
 	authorities []*authority
 	timestamps  []*timestampAuthority
 	logs        map[string]*rekorLog // by key id, lower-case hexadecimal
-	ctKeys      map[string][32]byte  // by log id, lower-case hexadecimal: SHA-256 of the SubjectPublicKeyInfo
+	tiles       []*tileLog
+	ctKeys      map[string][32]byte // by log id, lower-case hexadecimal: SHA-256 of the SubjectPublicKeyInfo
 }
 
 // newTrustRoot refuses a root under which no bundle could ever hold: better
@@ -41,7 +43,32 @@ func newTrustRoot(r Root) (*trustRoot, error) {
 			return nil, err
 		}
 	}
+	for _, o := range r.Tiles {
+		if err := t.addTiles(o); err != nil {
+			return nil, fmt.Errorf("tiles of log %q: %w", o.Origin, err)
+		}
+	}
 	return t, nil
+}
+
+// addTiles joins an address to the log of the root that has that name.
+func (t *trustRoot) addTiles(o TileLog) error {
+	var found *rekorLog
+	for _, l := range t.logs {
+		if l.host != o.Origin {
+			continue
+		}
+		if found != nil {
+			return errors.New("several logs of the trust root have that name")
+		}
+		found = l
+	}
+	if found == nil {
+		return errors.New("no log of the trust root has that name, the host of its base URL")
+	}
+	l, err := newTileLog(o, found)
+	t.tiles = append(t.tiles, l)
+	return err
 }
 
 func (t *trustRoot) readAuthorities() error {

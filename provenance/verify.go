@@ -17,6 +17,7 @@ import (
 type Verifier struct {
 	roots []*trustRoot
 	seen  *memo
+	logs  *logMemory
 }
 
 // New reads the trust roots. Their names must differ and not be empty; each must
@@ -25,7 +26,7 @@ func New(roots []Root) (*Verifier, error) {
 	if len(roots) == 0 {
 		return nil, errors.New("no Sigstore trust root")
 	}
-	v := &Verifier{seen: newMemo(memoSize, memoLife)}
+	v := &Verifier{seen: newMemo(memoSize, memoLife), logs: newLogMemory()}
 	for i, r := range roots {
 		if r.Name == "" {
 			return nil, fmt.Errorf("trust root %d has no name", i)
@@ -60,6 +61,9 @@ func (v *Verifier) Verify(ctx context.Context, bundle []byte, artifact Digest) (
 	}
 	key := memoKey{sha256.Sum256(bundle), artifact}
 	if b := v.seen.get(key); b != nil {
+		if err := v.logs.refused(b.trees); err != nil {
+			return nil, refuse(CodeLog, "%w", err)
+		}
 		return b, nil
 	}
 	ev, err := parse(bundle)
@@ -71,12 +75,19 @@ func (v *Verifier) Verify(ctx context.Context, bundle []byte, artifact Digest) (
 		if !r.knows(ev) {
 			continue
 		}
+		t := &trial{trustRoot: r, ev: ev}
 		var b *Build
-		if b, err = (&trial{trustRoot: r, ev: ev}).verify(ctx, artifact); err == nil {
-			b.bundle = key.bundle
-			v.seen.put(key, b)
-			return b, nil
+		if b, err = t.verify(ctx, artifact); err != nil {
+			continue
 		}
+		met := t.checkpoints()
+		if err = v.logs.meet(met); err != nil {
+			err = refuse(CodeLog, "%w", err)
+			continue
+		}
+		b.bundle, b.trees = key.bundle, treesOf(met)
+		v.seen.put(key, b)
+		return b, nil
 	}
 	return nil, err
 }

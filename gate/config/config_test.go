@@ -36,6 +36,7 @@ func made(t *testing.T) (dir string, m *config.Made) {
 	}
 	write(t, dir, "ek.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: vendor.Certificate().Raw})))
 	write(t, dir, "ek.sha256", ek+"\n")
+	write(t, dir, "root.json", read(t, filepath.Join("..", "..", "cmd", "plastron", "public", "public-good.json")))
 	m, err = config.Init{
 		Dir: filepath.Join(dir, "gate"), TrustDomain: "acme.example", Read: "open", Listen: "127.0.0.1:0", InsecureNoWitnesses: true,
 		Issuers: []config.Issuer{{Name: "ci", URL: oidctest.New(t).URL(), InsecureHTTP: true}},
@@ -107,6 +108,8 @@ func TestRefused(t *testing.T) {
 		"a mirror serves anyone":        {"read: open", "read: auditors\n  mirrors: [w1]", "it goes with `read: open`"},
 		"mirror that is no witness":     {"read: open", "read: open\n  mirrors: [w1]", `no witness "w1"`},
 		"policy absent":                 {"policy: ./policy.yaml", "policy: ./gone.yaml", "gone.yaml"},
+		"tiles of an unknown log":       {"sigstore: []", `sigstore: [{name: public-good, trusted_root: "../root.json", tiles: [{origin: rekor.example, url: "https://rekor.example"}]}]`, "no log of the trust root has that name"},
+		"tiles over plain http":         {"sigstore: []", `sigstore: [{name: public-good, trusted_root: "../root.json", tiles: [{origin: rekor.sigstore.dev, url: "http://127.0.0.1"}]}]`, "want https"},
 		"policy names an absent issuer": {"name: ci", "name: other", "policy.yaml:"},
 	} {
 		t.Run(rule, func(t *testing.T) {

@@ -90,8 +90,16 @@ type Claims struct {
 
 // Sigstore is a Sigstore instance that provenance may rest on.
 type Sigstore struct {
-	Name        string `yaml:"name"`
-	TrustedRoot string `yaml:"trusted_root"` // trusted_root.json
+	Name        string  `yaml:"name"`
+	TrustedRoot string  `yaml:"trusted_root"`    // trusted_root.json
+	Tiles       []Tiles `yaml:"tiles,omitempty"` // where its Rekor v2 logs serve their tiles, to compare what they sign
+}
+
+// Tiles say where one transparency log serves its tiles.
+type Tiles struct {
+	Origin       string `yaml:"origin"`                  // the host of its base URL in the trusted root
+	URL          string `yaml:"url"`                     // for Rekor v2 its base URL and /api/v2
+	InsecureHTTP bool   `yaml:"insecure_http,omitempty"` // plain http, loopback only
 }
 
 // A Node is a source of node evidence.

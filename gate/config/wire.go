@@ -227,14 +227,25 @@ func (w *wiring) sigstore(c *gate.Config) (err error) {
 		if err != nil {
 			return fmt.Errorf("sigstore %q: %w", s.Name, err)
 		}
-		roots = append(roots, provenance.Root{Name: s.Name, TrustedRoot: text})
+		roots = append(roots, provenance.Root{Name: s.Name, TrustedRoot: text, Tiles: w.tiles(s)})
 		w.env.Roots[s.Name] = true
 		w.trust.Sigstore = append(w.trust.Sigstore, statement.Anchor{Name: s.Name, SHA256: sha256.Sum256(text), Floor: string(node.Institution)})
 	}
 	if len(roots) > 0 {
 		c.Builds, err = provenance.New(roots)
+		c.Watch.File = filepath.Join(w.path(w.Data), "sigstore-checkpoints")
 	}
 	return err
+}
+
+func (w *wiring) tiles(s Sigstore) (out []provenance.TileLog) {
+	for _, t := range s.Tiles {
+		out = append(out, provenance.TileLog{Origin: t.Origin, URL: t.URL, InsecureHTTP: t.InsecureHTTP})
+		if t.InsecureHTTP {
+			w.trust.Insecure = append(w.trust.Insecure, "sigstore "+s.Name+": tiles of "+t.Origin+": insecure_http")
+		}
+	}
+	return out
 }
 
 func (w *wiring) nodes(c *gate.Config) error {

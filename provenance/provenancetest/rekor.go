@@ -94,6 +94,11 @@ func newRekor(origin string) (*rekor, error) {
 func (r *rekor) add(entry []byte) (int64, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return r.append(entry)
+}
+
+// append is add; mu is held.
+func (r *rekor) append(entry []byte) (int64, error) {
 	index := int64(len(r.entries))
 	if err := r.hashes.append(index, entry); err != nil {
 		return 0, err
@@ -103,6 +108,44 @@ func (r *rekor) add(entry []byte) (int64, error) {
 	}
 	r.entries = append(r.entries, entry)
 	return index, nil
+}
+
+// Fork has the log go on as if it had never had more than size entries, and one
+// of those had been another: the same sizes get other roots from now on, and
+// tiles and checkpoints are those of the new tree.
+func (s *Sigstore) Fork(size int) error {
+	r := s.rekor
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if size < 1 || size > len(r.entries) {
+		return fmt.Errorf("fork at %d of %d entries", size, len(r.entries))
+	}
+	was := append([][]byte(nil), r.entries[:size]...)
+	was[size/2] = []byte(`{"seed":"another"}`)
+	r.entries, r.hashes, r.other = nil, nil, nil
+	for _, e := range was {
+		if _, err := r.append(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Grow logs n entries that are about nothing.
+func (s *Sigstore) Grow(n int) error {
+	for range n {
+		if _, err := s.rekor.add([]byte(`{"seed":"more"}`)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Size is how many entries the log has.
+func (s *Sigstore) Size() int {
+	s.rekor.mu.Lock()
+	defer s.rekor.mu.Unlock()
+	return len(s.rekor.entries)
 }
 
 // prove gives the newest checkpoint and the proof of an entry under it.
