@@ -25,7 +25,8 @@ const module = "plastron"
 var rows = [][]string{
 	{"log/proof", "oidc", "node/internal/host", "gate/strictyaml", "gate/api/v1"},
 	{"log/statement", "log/witness", "node", "provenance"},
-	{"log", "node/jointoken", "node/tpm", "provenance/sign"},
+	{"log", "node/jointoken", "node/tpm", "provenance/cosign"},
+	{"provenance/sign"},
 	{"svid"},
 	{"gate/policy"},
 	{"gate"},
@@ -209,6 +210,20 @@ func TestIssuingAsksNoDatabase(t *testing.T) {
 	}
 	for dep := range strings.Lines(string(out)) {
 		if dep = strings.TrimSpace(dep); dep == "database/sql" || dep == module+"/gate/audit/index" || within(dep, "modernc.org") {
+			t.Errorf("a gate links %s", dep)
+		}
+	}
+}
+
+// TestGatesAskTheStrictVerifier: no gate links the one with cosign's manners,
+// and that one takes from the strict one no more than words.
+func TestGatesAskTheStrictVerifier(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", "./gate", "./gate/config", "./gate/api/server").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	for dep := range strings.Lines(string(out)) {
+		if dep = strings.TrimSpace(dep); dep == module+"/provenance/cosign" {
 			t.Errorf("a gate links %s", dep)
 		}
 	}

@@ -12,16 +12,12 @@ import (
 // which check failed: it asks the same questions one by one, in sigstore-go's
 // order. It runs only after the verdict and can only name it, not change it. It
 // returns nil when all cryptography holds and the statement is to blame.
-func (t *trial) diagnose(e verify.SignedEntity, entries int) error {
-	content, err := e.VerificationContent()
-	if err != nil || content.Certificate() == nil {
-		return refuse(CodeCertificate, "no certificate")
-	}
-	times, err := verify.VerifyTlogEntry(e, t, entries, true)
+func (t *trial) diagnose() error {
+	times, err := verify.VerifyTlogEntry(t.ev, t, len(t.ev.logged), true)
 	if err != nil {
 		return refuse(CodeLog, "%w", err)
 	}
-	stamps, failed, err := verify.VerifySignedTimestamp(e, t)
+	stamps, failed, err := verify.VerifySignedTimestamp(t.ev, t)
 	if err != nil {
 		return refuse(CodeTime, "%w", err)
 	}
@@ -31,20 +27,8 @@ func (t *trial) diagnose(e verify.SignedEntity, entries int) error {
 	if len(times) == 0 {
 		return refuse(CodeTime, "no verified time of signing: %w", errors.Join(failed...))
 	}
-	if err := t.diagnoseCertificate(content.Certificate(), times); err != nil {
-		return err
-	}
-	signature, err := e.SignatureContent()
-	if err != nil {
-		return refuse(CodeMalformed, "%w", err)
-	}
-	if signature.EnvelopeContent() == nil {
-		return nil // a plain signature is checked together with the artifact
-	}
-	if err := verify.VerifySignature(signature, content, t); err != nil {
-		return refuse(CodeSignature, "%w", err)
-	}
-	return nil
+	// The signature was checked before anything else.
+	return t.diagnoseCertificate(t.ev.leaf, times)
 }
 
 func (t *trial) diagnoseCertificate(leaf *x509.Certificate, times []root.Timestamp) error {

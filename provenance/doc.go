@@ -111,8 +111,9 @@
 // Who may sign is policy's to say: it reads [Build.Issuer], [Build.Signer] and
 // the facts as exact values, never through a pattern that might match a part.
 // Facts are the certificate's; the statement is the signer's word and can only
-// agree. [Verifier.VerifyArtifact] is the other profile, with cosign's manners,
-// for people at a terminal.
+// agree. The other profile, with cosign's manners and for people at a terminal,
+// is another package, [plastron/provenance/cosign]: nothing is shared that
+// could be loosened there.
 //
 // # Cost
 //

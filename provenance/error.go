@@ -16,8 +16,8 @@ const (
 	// CodeCertificate: no certificate, or not one that a trusted Fulcio issued
 	// for signing and put into a trusted CT log.
 	CodeCertificate Code = "provenance_certificate"
-	// CodeIdentity: the certificate does not name exactly one signer and issuer,
-	// or not the ones asked for.
+	// CodeIdentity: the certificate does not name exactly one signer and issuer;
+	// for [plastron/provenance/cosign], not the ones asked for.
 	CodeIdentity Code = "provenance_identity"
 	// CodeLog: not shown to be in a trusted transparency log, or another thing
 	// is: a promise without proof, a proof of other bytes, an unknown log.
@@ -32,8 +32,7 @@ const (
 	CodePredicate Code = "provenance_predicate"
 )
 
-// An Error is a refusal: what Verify and VerifyArtifact return whenever they
-// return an error.
+// An Error is a refusal: what Verify returns whenever it returns an error.
 type Error struct {
 	Code Code
 	Err  error // what was expected and seen; may quote the bundle

@@ -96,6 +96,9 @@ func (t *trustRoot) readLogs() error {
 		if err != nil {
 			return fmt.Errorf("transparency log %s: %w", log.BaseURL, err)
 		}
+		if log.ValidityPeriodStart.Unix() <= 0 {
+			return fmt.Errorf("transparency log %s: its key's validFor has no start", log.BaseURL)
+		}
 		if other, twice := keys[l.key]; twice {
 			return fmt.Errorf("transparency logs %s and %s have one key", other, log.BaseURL)
 		}

@@ -162,7 +162,7 @@ func (t *trial) sigstore(artifact Digest, scts int) (*verify.VerificationResult,
 
 // why puts a code to sigstore-go's refusal.
 func (t *trial) why(cause error, artifact Digest) error {
-	if err := t.diagnose(t.ev, len(t.ev.logged)); err != nil {
+	if err := t.diagnose(); err != nil {
 		return err
 	}
 	b := &Build{signer: t.ev.who.name, extensions: t.ev.who.extensions}

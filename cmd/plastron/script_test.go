@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -75,6 +76,12 @@ func readIfThere(ts *testscript.TestScript, name string) string {
 func setup(e *testscript.Env) error {
 	e.Setenv("HOME", e.WorkDir)
 	e.Setenv("XDG_STATE_HOME", filepath.Join(e.WorkDir, "state"))
+	public, err := filepath.Abs("public")
+	if err != nil {
+		return err
+	}
+	e.Setenv("PUBLIC", public)
+	e.Setenv("SIGSTORE_GO", sigstoreGo())
 	ports, err := freePorts(2)
 	if err != nil {
 		return err
@@ -83,6 +90,16 @@ func setup(e *testscript.Env) error {
 	e.Setenv("WITNESS", ports[1])
 	return nil
 }
+
+// sigstoreGo is the folder of sigstore-go in the module cache, whose examples
+// are genuine bundles.
+var sigstoreGo = sync.OnceValue(func() string {
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/sigstore/sigstore-go").Output()
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(out))
+})
 
 // freePorts returns loopback addresses that nobody listens on right now, below
 // the range that the kernel gives to whoever asks for any port.

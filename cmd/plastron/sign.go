@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -102,7 +101,10 @@ func signSubject(artifact string) (sign.Subject, error) {
 	return sign.Subject{Name: artifact, Digests: []provenance.Digest{d}}, nil
 }
 
-func readBounded(path string) ([]byte, error) {
+func readBounded(path string) ([]byte, error) { return readUpTo(path, maxPredicate) }
+
+// readUpTo reads a file of at most so many bytes.
+func readUpTo(path string, most int64) ([]byte, error) {
 	if path == "" {
 		return nil, fmt.Errorf("a file is needed")
 	}
@@ -111,9 +113,9 @@ func readBounded(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxPredicate+1))
-	if err == nil && len(b) > maxPredicate {
-		err = fmt.Errorf("%s: more than %d bytes", filepath.Base(path), maxPredicate)
+	b, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && int64(len(b)) > most {
+		err = fmt.Errorf("%s: more than %d bytes", filepath.Base(path), most)
 	}
 	return b, err
 }
@@ -125,65 +127,4 @@ type signed struct {
 
 func (s signed) text(w io.Writer) {
 	fmt.Fprintf(w, "signed, logged, timestamped and verified: %s\n", s.Bundle)
-}
-
-func verifyCmd() *cobra.Command {
-	var want provenance.Expectation
-	var bundle, root string
-	c := &cobra.Command{
-		Use:   "verify FILE|sha256:… --bundle FILE --trusted-root FILE --certificate-identity ID --certificate-oidc-issuer URL",
-		Short: "Verify a Sigstore bundle of an artifact, offline",
-		Args:  exactArgs("FILE|sha256:…"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			artifact, err := digestOf(args[0])
-			if err != nil {
-				return usagef("%w", err)
-			}
-			d, err := provenance.ParseDigest(artifact)
-			if err != nil {
-				return usagef("%w", err)
-			}
-			text, err := readBounded(bundle)
-			if err != nil {
-				return usagef("--bundle: %w", err)
-			}
-			rootText, err := readBounded(root)
-			if err != nil {
-				return usagef("--trusted-root: %w", err)
-			}
-			v, err := provenance.New([]provenance.Root{{Name: filepath.Base(root), TrustedRoot: rootText}})
-			if err != nil {
-				return usagef("--trusted-root: %w", err)
-			}
-			s, err := v.VerifyArtifact(cmd.Context(), text, d, want)
-			if err != nil {
-				return err
-			}
-			return print(cmd, verified{artifact, s.Signer(), s.Extensions().Issuer, s.PredicateType(), s.SignedAt(), s.Root()})
-		},
-	}
-	f := c.Flags()
-	f.StringVar(&bundle, "bundle", "", "Sigstore bundle")
-	f.StringVar(&root, "trusted-root", "", "trusted_root.json of the Sigstore")
-	f.StringVar(&want.Identity, "certificate-identity", "", "who must have signed: the certificate's subject alternative name")
-	f.StringVar(&want.IdentityRegexp, "certificate-identity-regexp", "", "the same as a pattern for the whole name")
-	f.StringVar(&want.Issuer, "certificate-oidc-issuer", "", "URL of the OIDC issuer in the certificate")
-	f.StringVar(&want.IssuerRegexp, "certificate-oidc-issuer-regexp", "", "the same as a pattern for the whole URL")
-	return c
-}
-
-type verified struct {
-	Artifact      string    `json:"artifact"`
-	Signer        string    `json:"signer"`
-	Issuer        string    `json:"issuer"`
-	PredicateType string    `json:"predicate_type,omitzero"`
-	SignedAt      time.Time `json:"signed_at"`
-	Root          string    `json:"root"`
-}
-
-func (v verified) text(w io.Writer) {
-	fmt.Fprintf(w, "verified: %s\n  signed by %s\n  issuer    %s\n  at        %s\n", v.Artifact, v.Signer, v.Issuer, v.SignedAt.UTC().Format(time.RFC3339))
-	if v.PredicateType != "" {
-		fmt.Fprintf(w, "  says      %s\n", v.PredicateType)
-	}
 }

@@ -28,6 +28,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"plastron/provenance"
+	"plastron/provenance/cosign"
 )
 
 // Options says what to sign and with whose help. All is required that is not
@@ -110,6 +111,10 @@ func (o *Options) check() error {
 
 // verify asks about every subject what a relying party will ask.
 func (o *Options) verify(ctx context.Context, v *provenance.Verifier, bundle []byte, c *certificate) error {
+	wide, err := cosign.New(cosign.Options{Roots: []provenance.Root{{Name: "configured", TrustedRoot: o.TrustedRoot}}})
+	if err != nil {
+		return err
+	}
 	slsa := o.Predicate == nil || o.PredicateType == provenance.TypeSLSAv1 || o.PredicateType == provenance.TypeSLSAv02
 	for _, s := range o.Subjects {
 		for _, d := range s.Digests {
@@ -117,7 +122,7 @@ func (o *Options) verify(ctx context.Context, v *provenance.Verifier, bundle []b
 			if slsa {
 				_, err = v.Verify(ctx, bundle, d)
 			} else {
-				_, err = v.VerifyArtifact(ctx, bundle, d, provenance.Expectation{Identity: c.signer, Issuer: c.facts.Issuer})
+				_, err = wide.Verify(ctx, bundle, cosign.Artifact{Digest: d}, cosign.Expectation{Identity: c.signer, Issuer: c.facts.Issuer})
 			}
 			if err != nil {
 				return fmt.Errorf("subject %q, %s: %w", s.Name, d, err)
