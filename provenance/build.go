@@ -21,6 +21,8 @@ type Build struct {
 	predicateType string
 	buildType     string
 	builder       string
+	confirmed     []string
+	claimed       []string
 	subjectName   string
 	artifact      Digest
 	digests       []Digest
@@ -59,9 +61,19 @@ func (b *Build) PredicateType() string { return b.predicateType }
 // BuildType is the predicate's template URI. It is the signer's word.
 func (b *Build) BuildType() string { return b.buildType }
 
-// Builder is the predicate's builder id: the signer, its build signer URI, or a
-// runner that fits the certificate.
+// Builder is the predicate's builder id: the signer, its build signer URI, its
+// run, or a runner that fits the certificate.
 func (b *Build) Builder() string { return b.builder }
+
+// Confirmed are the places in the predicate whose fact the certificate names
+// too, and which agree with it, sorted: "externalParameters.workflow.ref",
+// "builder.id".
+func (b *Build) Confirmed() []string { return slices.Clone(b.confirmed) }
+
+// Claimed are the places in the predicate that name a fact of a kind which we
+// compare, but which this certificate says nothing about: the signer's word. All
+// else in a predicate is the signer's word too, and is not listed.
+func (b *Build) Claimed() []string { return slices.Clone(b.claimed) }
 
 // SourceRepository is the source repository without its scheme:
 // "github.com/acme/shop" (Fulcio .12). Names are reusable: see RepositoryID.

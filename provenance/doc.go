@@ -115,6 +115,34 @@
 // is another package, [plastron/provenance/cosign]: nothing is shared that
 // could be loosened there.
 //
+// # Builders
+//
+// A predicate is the signer's word; what makes it worth reading is that Fulcio
+// read the same in the build's own token. By builder, what is compared
+// ([Build.Confirmed] says which of it a build had, [Build.Claimed] what the
+// certificate was silent about):
+//
+//	GitHub attestations   v1    builder = signing workflow; workflow, ref, repository, ids, event,
+//	                            runner, commit, run
+//	npm on GitHub         v0.2, the same but the builder, which is GitHub's runner of the
+//	                      v1    certificate's class
+//	npm on GitLab         v0.2  repository, commit, project, job, run
+//	slsa-github-generator v0.2, builder = the called workflow of the generator; workflow, ref,
+//	                      v1    repository, ids, event, commit, run of the calling one
+//	GitLab, its runner    v1    project, commit, job; ids, ref, event where variables are told
+//	BuildKit              v0.2, builder = the run, as docker/build-push-action sets it; the
+//	                      v1    context's repository, ref and commit, the checkout's commit
+//
+// Not compared, for no certificate says it: GitLab's runner number and job name;
+// what a build was made of beside its source; parameters; BuildKit's frontend,
+// platform and reference of the build; times.
+//
+// Refused: BuildKit without a builder id, or of a changed checkout. Google Cloud
+// Build, which signs with keys and, keyless, gets certificates that name no
+// build. PyPI's publish attestations (PEP 740), which say who uploaded a file;
+// SLSA provenance that PyPI holds is read once [plastron/provenance/cosign] has
+// made a bundle of it.
+//
 // # Cost
 //
 // A verdict that held is remembered by bundle and artifact for an hour, in at

@@ -133,6 +133,12 @@ func FuzzStatement(f *testing.F) {
 	f.Add([]byte(`{"_type":"https://in-toto.io/Statement/v0.1","subject":[{"name":"x","digest":{"sha256":"` + artifact.Hex + `","sha512":"00"}}],` +
 		`"predicateType":"https://slsa.dev/provenance/v0.2","predicate":{"buildType":"t","builder":{"id":"https://github.com/actions/runner"},"invocation":{"configSource":{"uri":"git+https://github.com/acme/shop@refs/tags/v1","digest":{"sha1":"5f"},"entryPoint":".github/workflows/w.yml"},` +
 		`"environment":{"GITHUB_EVENT_NAME":"push","GITHUB_RUN_ID":"1","GITHUB_RUN_ATTEMPT":"1"}},"metadata":{"buildInvocationId":"1-1"},"materials":[]}}`))
+	const subject = `"subject":[{"name":"x","digest":{"sha256":"5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a"}}]`
+	f.Add([]byte(`{"_type":"https://in-toto.io/Statement/v1",` + subject + `,"predicateType":"https://slsa.dev/provenance/v1","predicate":{"buildDefinition":{"buildType":"https://gitlab.com/gitlab-org/gitlab-runner/-/blob/v17/PROVENANCE.md",` +
+		`"externalParameters":{"source":"https://github.com/acme/shop","variables":{"CI_COMMIT_REF_NAME":"v1","CI_JOB_ID":"1"}},"internalParameters":{"job":"1"},"resolvedDependencies":[{"uri":"https://github.com/acme/shop","digest":{"sha256":"5f2d1c3b4a5968778695a4b3c2d1e0f102132435"}}]},` +
+		`"runDetails":{"builder":{"id":"https://github.com/acme/shop/-/runners/1"},"metadata":{"invocationID":"1"}}}}`))
+	f.Add([]byte(`{"_type":"https://in-toto.io/Statement/v1",` + subject + `,"predicateType":"https://slsa.dev/provenance/v1","predicate":{"buildDefinition":{"buildType":"x","externalParameters":{"configSource":{"uri":"https://github.com/acme/shop.git#v1:app","digest":{"sha1":"5f2d1c3b4a5968778695a4b3c2d1e0f102132435"}}}},` +
+		`"runDetails":{"builder":{"id":"https://github.com/acme/shop/actions/runs/1"},"metadata":{"buildkit_metadata":{"vcs":{"source":"https://github.com/acme/shop","revision":"5f2d1c3b4a5968778695a4b3c2d1e0f102132435"}}}}}}`))
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		b := &Build{
 			signer: "https://github.com/acme/shop/.github/workflows/w.yml@refs/tags/v1",

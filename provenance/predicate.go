@@ -21,6 +21,10 @@ const (
 	TypeSLSAv1  = "https://slsa.dev/provenance/v1"
 )
 
+// typePyPIPublish is what PyPI's attestations (PEP 740) say where they are not
+// provenance: that this file was uploaded by that publisher. It has no content.
+const typePyPIPublish = "https://docs.pypi.org/attestations/publish/v1"
+
 // predicate is what SLSA provenance of either version claims about the build.
 type predicate struct {
 	builder   string
@@ -47,6 +51,9 @@ func parsePredicate(predicateType string, raw jsontext.Value) (*predicate, error
 		return parseSLSAv1(raw)
 	case TypeSLSAv02:
 		return parseSLSAv02(raw)
+	}
+	if predicateType == typePyPIPublish {
+		return nil, errors.New("says who published the artifact, not who built it: want SLSA provenance v0.2 or v1")
 	}
 	return nil, errors.New("is not SLSA provenance v0.2 or v1")
 }
@@ -101,8 +108,9 @@ type slsaV1 struct {
 			ID string `json:"id"`
 		} `json:"builder"`
 		Metadata struct {
-			InvocationID string `json:"invocationId"`
-			Misspelt     string `json:"invocationID"` // by in-toto-golang, and so by GitLab
+			InvocationID string   `json:"invocationId"`
+			Misspelt     string   `json:"invocationID"` // by in-toto-golang, and so by GitLab
+			BuildKit     buildKit `json:"buildkit_metadata"`
 		} `json:"metadata"`
 	} `json:"runDetails"`
 }
@@ -125,6 +133,7 @@ func parseSLSAv1(raw jsontext.Value) (*predicate, error) {
 	if err := json.Unmarshal(raw, &s); err != nil {
 		return nil, err
 	}
+	s.nameCommits()
 	if err := s.proto().Validate(); err != nil {
 		return nil, err
 	}
@@ -148,6 +157,13 @@ func parseSLSAv1(raw jsontext.Value) (*predicate, error) {
 		p.environment("internalParameters.github.", vars)
 	}
 	p.environment("internalParameters.", def.Internal)
+	if err := p.configSource("externalParameters.configSource", def.External["configSource"]); err != nil {
+		return nil, err
+	}
+	if err := p.gitLab(def.External, def.Internal); err != nil {
+		return nil, err
+	}
+	p.vcs("runDetails.metadata.buildkit_metadata", run.Metadata.BuildKit)
 	for i, d := range def.Dependencies {
 		p.source(fmt.Sprintf("resolvedDependencies[%d]", i), d.URI, d.Digest)
 	}
@@ -183,8 +199,9 @@ type slsaV02 struct {
 		Environment  jsontext.Value      `json:"environment"`
 	} `json:"invocation"`
 	Metadata struct {
-		InvocationID string `json:"buildInvocationId"`
-		Misspelt     string `json:"buildInvocationID"` // by in-toto-golang
+		InvocationID string   `json:"buildInvocationId"`
+		Misspelt     string   `json:"buildInvocationID"` // by in-toto-golang
+		BuildKit     buildKit `json:"https://mobyproject.org/buildkit@v1#metadata"`
 	} `json:"metadata"`
 	Materials []slsa02.ProvenanceMaterial `json:"materials"`
 }
@@ -210,7 +227,11 @@ func parseSLSAv02(raw jsontext.Value) (*predicate, error) {
 			return nil, fmt.Errorf("invocation.environment: %w", err)
 		}
 		p.environment("invocation.environment.", vars)
+		if err := p.npmGitLab(s.BuildType, vars); err != nil {
+			return nil, err
+		}
 	}
+	p.vcs("metadata.https://mobyproject.org/buildkit@v1#metadata", s.Metadata.BuildKit)
 	p.add("metadata.buildInvocationId", factRun, s.Metadata.InvocationID+s.Metadata.Misspelt)
 	for i, m := range s.Materials {
 		p.source(fmt.Sprintf("materials[%d]", i), m.URI, m.Digest)

@@ -373,7 +373,7 @@ func TestWatchStops(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stop, err := v.Watch(provenance.Watch{File: filepath.Join(t.TempDir(), "no", "such", "folder")})
+	stop, err := v.Watch(provenance.Watch{File: filepath.Join(t.TempDir(), "no", "such", "folder"), Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

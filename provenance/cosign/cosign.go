@@ -3,8 +3,8 @@
 // ourselves. No gate asks it: it shares no check with [plastron/provenance], so
 // that widening it cannot widen that.
 //
-// In comes, unverified, a bundle of version 0.1 to 0.3 and an artifact, as bytes
-// or by digest. Out goes a [Signature]: that the artifact was signed by the
+// In comes, unverified, a bundle of version 0.1 to 0.3, or PyPI's attestation
+// object (PEP 740), and an artifact, as bytes or by digest. Out goes a [Signature]: that the artifact was signed by the
 // expected identity or key, in a message signature or an in-toto statement of
 // any predicate type. Trusted are the trusted roots given, each by itself: one
 // root's certificates never combine with another's log. Nothing is fetched.
@@ -146,7 +146,7 @@ func (v *Verifier) Verify(ctx context.Context, text []byte, artifact Artifact, w
 	return nil, err
 }
 
-// parse reads a bundle of any content. Names twice are refused, though clients
+// parse reads a bundle of any content, or PyPI's other form of one. Names twice are refused, though clients
 // differ in how they spell the rest.
 func parse(text []byte) (*bundle.Bundle, error) {
 	if len(text) > MaxBundle {
@@ -155,6 +155,12 @@ func parse(text []byte) (*bundle.Bundle, error) {
 	var one jsontext.Value
 	if err := json.Unmarshal(text, &one); err != nil {
 		return nil, refuse(provenance.CodeMalformed, "bundle: %w", err)
+	}
+	if isPyPI(one) {
+		var err error
+		if text, err = FromPyPI(text); err != nil {
+			return nil, err
+		}
 	}
 	var b bundle.Bundle
 	if err := b.UnmarshalJSON(text); err != nil {
