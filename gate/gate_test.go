@@ -11,6 +11,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -87,6 +88,40 @@ func TestSigstoreLogForks(t *testing.T) {
 	}
 	w.reopen()
 	w.refused(w.full(newKey(t)), "provenance_log")
+}
+
+// With its tiles named in gate.yaml, a log that forked between two sizes is found
+// when the gate looks at them, which it does first when it starts.
+func TestSigstoreLogForksBetweenSizes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.issue(w.full(newKey(t)))
+	if err := errors.Join(w.sigstore.Fork(900), w.sigstore.Grow(300)); err != nil {
+		t.Fatal(err)
+	}
+	text := string(must(os.ReadFile(w.made.Config))(t))
+	const old = `trusted_root: "../root.json"}`
+	if !strings.Contains(text, old) {
+		t.Fatalf("no %s in\n%s", old, text)
+	}
+	w.write("gate/gate.yaml", []byte(strings.Replace(text, old,
+		`trusted_root: "../root.json", tiles: [{origin: 127.0.0.1, url: "`+w.sigstore.RekorURL()+`/api/v2", insecure_http: true}]}`, 1)))
+	w.reopen()
+	if insecure := strings.Join(w.gate.Trust().Insecure, "\n"); !strings.Contains(insecure, "sigstore local: tiles of 127.0.0.1: insecure_http") {
+		t.Errorf("insecure %q", insecure)
+	}
+	for range 300 {
+		_, err := w.gate.Issue(context.Background(), w.full(newKey(t)))
+		var no *gate.Refusal
+		if errors.As(err, &no) && no.Code == "provenance_log" && strings.Contains(no.Fact, "shows two faces") {
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Error("the fork was never found")
 }
 
 // A token is spent on the first key it comes with.
