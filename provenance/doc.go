@@ -79,8 +79,9 @@
 // bundles carry the checkpoint of their signing day. Another root for a size
 // that is known is a fork: the log is refused from then on, for of two signed
 // roots nobody can tell which is true. At most 4096 sizes of a tree are
-// remembered; beyond that one is forgotten by chance, but never the largest,
-// so that whoever floods the memory cannot choose what goes. A key has at most
+// remembered; beyond that one is forgotten by chance, those proven by tiles
+// first and never the largest, so that whoever floods the memory cannot choose
+// what goes. A key has at most
 // 64 trees. [Verifier.Watch] keeps the memory in a file; without it, it lasts as
 // long as the Verifier. A log that is forked stays refused until the operator
 // takes it out of the trust root, or its lines out of the file.

@@ -16,8 +16,8 @@ import (
 // in a bundle that holds. Were the oldest forgotten first, whoever means to show
 // two faces of a log could first push out the one we saw; which one goes is
 // therefore chance's to say, and the newest of a tree always stays. Where a
-// tree's tiles can be read ([TileLog]) nothing hangs on it: one size that is
-// proven a prefix of a later one stands for all before it.
+// tree's tiles can be read ([TileLog]) sizes that are proven go first: each is a
+// prefix of a later one, which stands for it.
 const (
 	maxSightings = 4096 // sizes of one tree
 	maxShards    = 64   // trees of one key: Rekor v1 starts another every year or so
@@ -161,11 +161,19 @@ func (t *treeMemory) add(c checkpoint, now time.Time, dirty *bool) {
 	*dirty = true
 }
 
-// forget makes room for one sighting: any but the largest.
+// forget makes room for one sighting: a proven one if there is, and never the
+// largest.
 func (t *treeMemory) forget() {
-	i := rand.IntN(len(t.seen))
-	if t.seen[i].size == t.largest() {
-		i = (i + 1) % len(t.seen)
+	largest, start := t.largest(), rand.IntN(len(t.seen))
+	i := start
+	for k := range t.seen {
+		at := (start + k) % len(t.seen)
+		if t.seen[at].size == largest {
+			continue
+		}
+		if i = at; t.seen[at].proven {
+			break
+		}
 	}
 	delete(t.at, t.seen[i].size)
 	last := len(t.seen) - 1

@@ -61,6 +61,31 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
+// What is proven a prefix of something later goes first: it stands for itself.
+func TestForgetsProvenFirst(t *testing.T) {
+	t.Parallel()
+	m, id := newLogMemory(), treeID{origin: "log.example"}
+	for size := uint64(1); size <= maxSightings; size++ {
+		if err := m.meet([]checkpoint{{id, size, rootAt(size)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for size := uint64(1000); size < 1100; size++ {
+		m.prove(id, size)
+	}
+	for size := uint64(maxSightings + 1); size <= maxSightings+100; size++ {
+		if err := m.meet([]checkpoint{{id, size, rootAt(size)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for size := uint64(1); size <= maxSightings+100; size++ {
+		_, kept := m.trees[id].at[size]
+		if proven := size >= 1000 && size < 1100; kept == proven {
+			t.Fatalf("size %d, proven %v, is kept: %v", size, proven, kept)
+		}
+	}
+}
+
 // A key that signs ever new trees is refused, and others are not.
 func TestShardsAreBounded(t *testing.T) {
 	t.Parallel()

@@ -49,10 +49,11 @@ func verifyCmd() *cobra.Command {
 		Use:   "verify FILE|sha256:… --bundle FILE --trusted-root FILE (--certificate-identity ID --certificate-oidc-issuer URL | --key FILE)",
 		Short: "Verify a Sigstore bundle of an artifact, offline",
 		Long: "Verify takes the flags of `cosign verify-blob` and `cosign verify-blob-attestation`, and\n" +
-			"bundles of version 0.1 to 0.3 with a message signature or an in-toto statement. It asks\n" +
-			"nobody: what is trusted is in the files named. --trusted-root may be given several times;\n" +
-			"the bundle must hold under one of them. Patterns match whole values, where cosign's match\n" +
-			"any part. A gate asks more of a bundle than this does.",
+			"bundles of version 0.1 to 0.3 with a message signature or an in-toto statement, or PyPI's\n" +
+			"attestation objects (PEP 740). It asks nobody: what is trusted is in the files named.\n" +
+			"--trusted-root may be given several times; the bundle must hold under one of them.\n" +
+			"Patterns match whole values, where cosign's match any part. A gate asks more of a bundle\n" +
+			"than this does.",
 		Args: exactArgs("FILE|sha256:…"),
 		RunE: func(cmd *cobra.Command, args []string) error { return v.run(cmd, args[0]) },
 	}
