@@ -3,10 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -23,8 +20,7 @@ func benchCmd() *cobra.Command {
 // A figure is one line of a benchmark. Times are in milliseconds, cpu is user
 // and system time of an operation, rate is per second; floor is what the budget
 // compares with, measured in the same run, and ratio is what the budget names
-// over its floor. bytes is what an operation had written to the disk, where
-// that is known.
+// over its floor. bytes is what an operation wrote to files, where that is counted.
 type figure struct {
 	Name    string  `json:"name"`
 	Unit    string  `json:"unit"`
@@ -113,24 +109,6 @@ func ownCPU() time.Duration {
 		return 0
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-// ownWrites is how many bytes this process has had written to disks so far, as
-// Linux counts them; 0 where it does not.
-func ownWrites() int64 {
-	b, err := os.ReadFile("/proc/self/io")
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(b)) {
-		if n, ok := strings.CutPrefix(line, "write_bytes: "); ok {
-			v, err := strconv.ParseInt(strings.TrimSpace(n), 10, 64)
-			if err == nil {
-				return v
-			}
-		}
-	}
-	return 0
 }
 
 // median runs f n times and returns its median time in milliseconds.
