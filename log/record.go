@@ -137,6 +137,7 @@ func parseHead(b []byte) (*record, error) {
 		return nil, errLayout
 	}
 	p := parser{b: b[recordHeader:]}
+	r.entries = make([]Stored, 0, min(entries, uint32(len(p.b)/entryHeader)))
 	for i := range entries {
 		r.entries = append(r.entries, p.entry(r.start+uint64(i)))
 		if p.short {

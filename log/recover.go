@@ -47,8 +47,8 @@ func (r *recovery) replay() (err error) {
 // A readRecord is a record whose checksum is right, or why there is none.
 type readRecord struct {
 	*record
-	leaves []proof.Hash // of its entries
-	err    error        // as cursor.next
+	leaves <-chan []proof.Hash // gives the leaf hashes of its entries once
+	err    error               // as cursor.next
 }
 
 // readAhead reads and hashes records while others are being accepted, up to the
@@ -62,9 +62,7 @@ func (s *segments) readAhead(stop <-chan struct{}) <-chan readRecord {
 			r, err := c.next()
 			read := readRecord{record: r, err: err}
 			if err == nil {
-				for i := range r.entries {
-					read.leaves = append(read.leaves, proof.LeafHash(r.entries[i].Entry))
-				}
+				read.leaves = hash(r)
 			}
 			select {
 			case out <- read:
@@ -79,6 +77,19 @@ func (s *segments) readAhead(stop <-chan struct{}) <-chan readRecord {
 	return out
 }
 
+// hash hashes the entries of a record, on whatever processor is idle.
+func hash(r *record) <-chan []proof.Hash {
+	out := make(chan []proof.Hash, 1)
+	go func() { // ends by itself
+		leaves := make([]proof.Hash, 0, len(r.entries))
+		for i := range r.entries {
+			leaves = append(leaves, proof.LeafHash(r.entries[i].Entry))
+		}
+		out <- leaves
+	}()
+	return out
+}
+
 // records replays up to the last whole record.
 func (r *recovery) records() error {
 	stop := make(chan struct{})
@@ -86,7 +97,7 @@ func (r *recovery) records() error {
 	for read := range r.segments.readAhead(stop) {
 		err := read.err
 		if err == nil {
-			err = r.accept(read.record, read.leaves)
+			err = r.accept(read.record, <-read.leaves)
 		}
 		var d *damage
 		switch {
