@@ -135,5 +135,6 @@
 // # Memory
 //
 // 40 bytes and map overhead for a spent key, 48 for a blob, 24 for 64 KiB of
-// segment, 32 for an entry that is not published yet; about 1 MiB of tiles.
+// segment, 32 for an entry that is not published yet; about 1 MiB of tiles, and
+// at most 32 MiB of what was served lately.
 package log

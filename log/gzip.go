@@ -9,30 +9,23 @@ import (
 	"sync"
 )
 
-// gzipKept is how many bytes of compressed bundles are kept, twice.
-const gzipKept = 8 << 20
-
 // gzipped compresses bundles for readers that take gzip, and keeps what was
 // asked for lately. Only full bundles, which never change, and one at a time:
 // readers cannot make compression keep appends from the processor.
 type gzipped struct {
-	mu         sync.Mutex // guards all below, and is held while one is compressed
-	young, old map[uint64][]byte
-	size       int // bytes in young
+	busy sync.Mutex // held while one is compressed
+	kept kept[uint64]
 }
 
 // bundle returns the bundle b compressed, or nil if another one is just being.
 func (g *gzipped) bundle(index uint64, b []byte) []byte {
-	if !g.mu.TryLock() {
+	if z := g.kept.find(index); z != nil {
+		return z
+	}
+	if !g.busy.TryLock() {
 		return nil
 	}
-	defer g.mu.Unlock()
-	for _, kept := range []map[uint64][]byte{g.young, g.old} {
-		if z := kept[index]; z != nil {
-			g.keep(index, z)
-			return z
-		}
-	}
+	defer g.busy.Unlock()
 	var z bytes.Buffer
 	w, err := gzip.NewWriterLevel(&z, gzip.BestSpeed)
 	if err != nil {
@@ -40,20 +33,8 @@ func (g *gzipped) bundle(index uint64, b []byte) []byte {
 	}
 	w.Write(b) // to memory, as Close does
 	w.Close()
-	g.keep(index, z.Bytes())
+	g.kept.keep(index, z.Bytes())
 	return z.Bytes()
-}
-
-// keep has a bundle survive the next time that the older ones are forgotten.
-func (g *gzipped) keep(index uint64, z []byte) {
-	if g.young[index] != nil {
-		return
-	}
-	if g.young == nil || g.size+len(z) > gzipKept {
-		g.young, g.old, g.size = map[uint64][]byte{}, g.young, 0
-	}
-	g.young[index] = z
-	g.size += len(z)
 }
 
 // takesGzip reports whether a request takes an answer in gzip. Whoever wants a

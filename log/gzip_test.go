@@ -9,7 +9,7 @@ import (
 // TestGzipForgets has more bundles compressed than are kept.
 func TestGzipForgets(t *testing.T) {
 	t.Parallel()
-	var g gzipped
+	g := gzipped{kept: kept[uint64]{most: 8 << 20}}
 	rng := rand.NewChaCha8([32]byte{})
 	b := make([]byte, 1<<20)
 	rng.Read(b)
@@ -25,17 +25,20 @@ func TestGzipForgets(t *testing.T) {
 		t.Error("what is asked for most was forgotten")
 	}
 	kept := 0
-	for _, m := range []map[uint64][]byte{g.young, g.old} {
+	for _, m := range []map[uint64][]byte{g.kept.young, g.kept.old} {
 		for _, z := range m {
 			kept += len(z)
 		}
 	}
-	if kept > 2*gzipKept {
-		t.Errorf("%d bytes are kept, want at most %d", kept, 2*gzipKept)
+	if kept > 2*g.kept.most {
+		t.Errorf("%d bytes are kept, want at most %d", kept, 2*g.kept.most)
 	}
-	g.mu.Lock()
-	if g.bundle(0, b) != nil {
+	g.busy.Lock()
+	defer g.busy.Unlock()
+	if g.bundle(1000, b) != nil {
 		t.Error("waited for another bundle")
 	}
-	g.mu.Unlock()
+	if g.bundle(0, nil) == nil {
+		t.Error("what is kept waited for another bundle")
+	}
 }

@@ -85,6 +85,16 @@ func (l *Log) serveTile(w http.ResponseWriter, r *http.Request, path string) {
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(b))
 }
 
+// servedKept is how many bytes of full tiles, and of compressed bundles, are kept
+// in memory, twice.
+const servedKept = 8 << 20
+
+// A tileID names a full tile of hashes.
+type tileID struct {
+	level int
+	index uint64
+}
+
 // published reads a tile or bundle of the published tree, and cuts it to width.
 func (l *Log) published(level int, index uint64, width int) ([]byte, error) {
 	p := l.publisher.published.Load()
@@ -95,6 +105,10 @@ func (l *Log) published(level int, index uint64, width int) ([]byte, error) {
 	if width > widest {
 		return nil, fs.ErrNotExist
 	}
+	full := level != proof.Entries && widest == proof.TileWidth
+	if b := l.fullTiles.find(tileID{level, index}); full && b != nil {
+		return cut(level, b, width)
+	}
 	b, err := readAll(l.o.FS, filepath.Join(l.tree.dir, proof.TilePath(level, index, widest)))
 	if errors.Is(err, fs.ErrNotExist) && widest < proof.TileWidth {
 		// It has been completed since p was loaded.
@@ -102,6 +116,9 @@ func (l *Log) published(level int, index uint64, width int) ([]byte, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	if full {
+		l.fullTiles.keep(tileID{level, index}, b)
 	}
 	return cut(level, b, width)
 }

@@ -52,6 +52,7 @@ type Log struct {
 	rounds     rounds
 	publisher  publisher
 	gzipped    gzipped
+	fullTiles  kept[tileID] // as served
 }
 
 // Size returns the number of durable entries.

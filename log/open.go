@@ -30,15 +30,17 @@ func Open(ctx context.Context, o Options) (*Log, error) {
 
 func newLog(o Options) *Log {
 	l := &Log{
-		o:        o,
-		segments: &segments{fs: o.FS, dir: filepath.Join(o.Dir, "segments"), size: o.Segment},
-		tree:     newTree(o.FS, filepath.Join(o.Dir, "tiles")),
-		blobs:    blobs{at: make(map[proof.Hash]blobPlace)},
-		spent:    make(map[proof.Hash]uint64),
-		filling:  make(chan struct{}, 1),
-		poisoned: make(chan struct{}),
-		closing:  make(chan struct{}),
-		done:     make(chan struct{}),
+		o:         o,
+		segments:  &segments{fs: o.FS, dir: filepath.Join(o.Dir, "segments"), size: o.Segment},
+		tree:      newTree(o.FS, filepath.Join(o.Dir, "tiles")),
+		blobs:     blobs{at: make(map[proof.Hash]blobPlace)},
+		spent:     make(map[proof.Hash]uint64),
+		filling:   make(chan struct{}, 1),
+		poisoned:  make(chan struct{}),
+		closing:   make(chan struct{}),
+		gzipped:   gzipped{kept: kept[uint64]{most: servedKept}},
+		fullTiles: kept[tileID]{most: servedKept},
+		done:      make(chan struct{}),
 	}
 	l.segments.failed = l.poison
 	l.cache = proof.NewCache(l.tree, 64)
