@@ -27,7 +27,8 @@ import (
 // is never in it, and private keys only if asked for.
 //
 //	backup.json   this value
-//	files/…       gate.yaml and what it names, by the paths it names them by
+//	files/…       gate.yaml and what it names, by the paths it names them by,
+//	              and the gate's memory of Sigstore's logs
 //	segments/…    of the log (see the package comment of plastron/log)
 //
 // Directory and files are their owner's alone: segments hold tokens and other
@@ -76,7 +77,7 @@ type named struct {
 // names returns the files that the configuration reads, but for gate.yaml.
 func (f *File) names() ([]named, error) {
 	list := []named{{f.CACertificate, false}, {f.Log.Policy, false}, {f.Policy, false}}
-	for _, key := range []string{f.Keys.CA, f.Keys.Log, f.Keys.Beacon} {
+	for _, key := range []string{f.Keys.CA, f.Keys.Log, f.Keys.LogMLDSA, f.Keys.Beacon} {
 		if u, err := uri.ParseWithScheme(softkms.Scheme, key); err == nil {
 			list = append(list, named{u.Get("path"), true})
 		}
@@ -89,6 +90,9 @@ func (f *File) names() ([]named, error) {
 	}
 	for _, s := range f.Sigstore {
 		list = append(list, named{s.TrustedRoot, false})
+	}
+	if _, err := os.Stat(f.path(f.memory())); err == nil {
+		list = append(list, named{f.memory(), false})
 	}
 	for _, n := range f.Nodes {
 		list = append(list, named{n.Enrol.Inventory, false})
@@ -332,29 +336,36 @@ func (b *Backup) Restore(ctx context.Context, from, dir string) (kept []string, 
 			}
 		}
 	}()
-	for _, x := range b.Files {
+	restore := func(x BackupFile) error {
+		path := filepath.Join(dir, filepath.FromSlash(x.Path))
 		text, err := readFile(b.file(from, x))
 		if err != nil {
-			return nil, err
+			return err
 		}
-		path := filepath.Join(dir, filepath.FromSlash(x.Path))
 		if old, err := os.ReadFile(path); err == nil {
 			if !bytes.Equal(old, text) {
 				kept = append(kept, x.Path)
 			}
-			continue
+			return nil
 		}
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			return nil, err
-		}
-		mode := os.FileMode(0o644)
-		if x.Secret {
-			mode = 0o600
-		}
-		if err := writeNew(path, text, mode); err != nil {
-			return nil, err
+		if err := writeBack(path, text, x.Secret); err != nil {
+			return err
 		}
 		made = append(made, path)
+		return nil
+	}
+	backedUp, err := Load(filepath.Join(from, "files", filepath.FromSlash(b.Config)))
+	if err != nil {
+		return nil, err
+	}
+	memory := filepath.ToSlash(backedUp.memory()) // is among the data, which comes back whole
+	for _, x := range b.Files {
+		if x.Path == memory {
+			continue
+		}
+		if err := restore(x); err != nil {
+			return nil, err
+		}
 	}
 	f, err := Load(filepath.Join(dir, filepath.FromSlash(b.Config)))
 	if err != nil {
@@ -364,7 +375,24 @@ func (b *Backup) Restore(ctx context.Context, from, dir string) (kept []string, 
 	if err != nil {
 		return nil, fmt.Errorf("%w; what the backup does not hold must be there first: keys, and files outside the gate's folder", err)
 	}
-	return kept, log.Restore(ctx, filepath.Join(from, "segments"), b.Length, o)
+	if err := log.Restore(ctx, filepath.Join(from, "segments"), b.Length, o); err != nil {
+		return nil, err
+	}
+	if i := slices.IndexFunc(b.Files, func(x BackupFile) bool { return x.Path == memory }); i >= 0 {
+		return kept, restore(b.Files[i])
+	}
+	return kept, nil
+}
+
+func writeBack(path string, text []byte, secret bool) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	mode := os.FileMode(0o644)
+	if secret {
+		mode = 0o600
+	}
+	return writeNew(path, text, mode)
 }
 
 // logOptions returns what the gate opens its log with.

@@ -163,6 +163,48 @@ func TestRestoreKeeps(t *testing.T) {
 	}
 }
 
+// TestBackupMemory: what the gate remembers of Sigstore's logs lies among the
+// data, and comes back with it; so does the log's second key.
+func TestBackupMemory(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	m, err := config.Init{Dir: filepath.Join(dir, "gate"), TrustDomain: "acme.example", Read: "open", Listen: "127.0.0.1:0", InsecureNoWitnesses: true, MLDSA: true}.Write()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := config.Load(m.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := f.Open(t.Context(), config.Runtime{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Close(); err != nil {
+		t.Fatal(err)
+	}
+	gate, to := filepath.Dir(m.Config), filepath.Join(dir, "backup")
+	write(t, filepath.Join(gate, "data"), "sigstore-checkpoints", "memory\n")
+	b, err := f.Backup(t.Context(), m.Config, to, true, time.Unix(1.8e9, 0), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	remove(t, gate, "log-mldsa.key")
+	if err := os.RemoveAll(filepath.Join(gate, "data")); err != nil {
+		t.Fatal(err)
+	}
+	kept, err := b.Restore(t.Context(), to, gate)
+	if err != nil || len(kept) > 0 {
+		t.Errorf("kept %q, %v", kept, err)
+	}
+	if got := read(t, filepath.Join(gate, "data", "sigstore-checkpoints")); got != "memory\n" {
+		t.Errorf("memory %q", got)
+	}
+	if read(t, filepath.Join(gate, "log-mldsa.key")) == "" {
+		t.Error("the ML-DSA key is not back")
+	}
+}
+
 // What we accept says each file once, below the folder.
 func FuzzParseManifest(f *testing.F) {
 	text, err := json.Marshal(&config.Backup{Version: 1, Config: "gate.yaml", Files: []config.BackupFile{{Path: "gate.yaml"}, {Path: "a/b", Secret: true}}})

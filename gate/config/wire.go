@@ -233,10 +233,14 @@ func (w *wiring) sigstore(c *gate.Config) (err error) {
 	}
 	if len(roots) > 0 {
 		c.Builds, err = provenance.New(roots)
-		c.Watch.File = filepath.Join(w.path(w.Data), "sigstore-checkpoints")
+		c.Watch.File = w.path(w.memory())
 	}
 	return err
 }
+
+// memory is where the gate remembers the checkpoints of Sigstore's logs, as
+// gate.yaml would name it.
+func (f *File) memory() string { return filepath.Join(f.Data, "sigstore-checkpoints") }
 
 func (w *wiring) tiles(s Sigstore) (out []provenance.TileLog) {
 	for _, t := range s.Tiles {
