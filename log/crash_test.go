@@ -158,15 +158,15 @@ type load struct {
 // complete looks whether all is there that the checkpoint on the disk promises,
 // as somebody sees it who reads the files of a running log.
 func (h *history) complete(d *memDisk) {
+	h.mu.Lock() // before the disk's, as whoever notes a promise takes them
+	defer h.mu.Unlock()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	file := d.names["/data/tiles/checkpoint"]
 	if file == nil {
 		return
 	}
-	h.mu.Lock()
 	c, known := h.opened[string(file.data)]
-	h.mu.Unlock()
 	if !known {
 		return // torn by a crash, and not yet replaced; what a log wrote was seen
 	}

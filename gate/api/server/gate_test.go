@@ -338,7 +338,14 @@ func TestWhoMayRead(t *testing.T) {
 func published(t *testing.T, w *world) uint64 {
 	t.Helper()
 	base, hc := w.admin.HTTPClient()
-	_, _, note := get(t, hc, base+"/checkpoint")
+	status, _, note := get(t, hc, base+"/checkpoint")
+	for range 500 {
+		if status != http.StatusNotFound {
+			break
+		}
+		time.Sleep(10 * time.Millisecond) // what is appended is published a moment later
+		status, _, note = get(t, hc, base+"/checkpoint")
+	}
 	c, err := w.trust.Policy.OpenCheckpoint([]byte(note))
 	check(t, err)
 	return c.Checkpoint().Size
