@@ -2,7 +2,6 @@ package log
 
 import (
 	"bytes"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"io/fs"
@@ -101,13 +100,15 @@ func (l *Log) published(level int, index uint64, width int) ([]byte, error) {
 	if p == nil {
 		return nil, fs.ErrNotExist
 	}
-	widest := tileWidth(level, index, p.size)
+	widest := proof.WidthAt(level, index, p.size)
 	if width > widest {
 		return nil, fs.ErrNotExist
 	}
-	full := level != proof.Entries && widest == proof.TileWidth
-	if b := l.fullTiles.find(tileID{level, index}); full && b != nil {
-		return cut(level, b, width)
+	id, full := tileID{level, index}, level != proof.Entries && widest == proof.TileWidth
+	if full {
+		if b := l.fullTiles.find(id); b != nil {
+			return proof.CutTile(level, b, width)
+		}
 	}
 	b, err := readAll(l.o.FS, filepath.Join(l.tree.dir, proof.TilePath(level, index, widest)))
 	if errors.Is(err, fs.ErrNotExist) && widest < proof.TileWidth {
@@ -117,28 +118,8 @@ func (l *Log) published(level int, index uint64, width int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if full {
-		l.fullTiles.keep(tileID{level, index}, b)
+	if full && len(b) == proof.TileWidth*proof.HashSize { // a torn one may be whole the next time
+		l.fullTiles.keep(id, b)
 	}
-	return cut(level, b, width)
-}
-
-var errTile = errors.New("shorter than its width")
-
-// cut returns the first width hashes of a tile, or entries of a bundle.
-func cut(level int, b []byte, width int) ([]byte, error) {
-	end := width * proof.HashSize
-	if level == proof.Entries {
-		end = 0
-		for range width {
-			if len(b) < end+2 {
-				return nil, errTile
-			}
-			end += 2 + int(binary.BigEndian.Uint16(b[end:]))
-		}
-	}
-	if len(b) < end {
-		return nil, errTile
-	}
-	return b[:end], nil
+	return proof.CutTile(level, b, width)
 }

@@ -154,37 +154,27 @@ func (l *Log) publish() error {
 // derive writes the bundles and tiles of the tree of size to that the tree of
 // size from has not. Tiles that it completes replace their partial ones.
 func (l *Log) derive(from, to uint64) error {
-	for level := proof.Entries; level <= 63/tileHeight; level++ {
-		shift := tileHeight * max(level, 0)
-		for index := from >> shift / proof.TileWidth; ; index++ {
-			width := tileWidth(level, index, to)
-			if width == 0 {
-				break
-			}
-			if width == tileWidth(level, index, from) {
-				continue
-			}
-			if err := l.tile(level, index, width); err != nil {
-				return err
-			}
+	for t := range proof.Grown(from, to) {
+		if err := l.tile(t); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
 // tile writes one tile or bundle.
-func (l *Log) tile(level int, index uint64, width int) (err error) {
+func (l *Log) tile(t proof.Tile) (err error) {
 	var b []byte
-	if level == proof.Entries {
-		b, err = l.bundle(index, width)
+	if t.Level == proof.Entries {
+		b, err = l.bundle(t.Index, t.Width)
 	} else {
-		b, err = l.tree.ReadTile(l.life, level, index, width)
+		b, err = l.tree.ReadTile(l.life, t.Level, t.Index, t.Width)
 	}
 	if err != nil {
 		return err
 	}
-	path := proof.TilePath(level, index, width)
-	if err := l.replace(path, b); err != nil || width < proof.TileWidth {
+	path := t.Path()
+	if err := l.replace(path, b); err != nil || t.Width < proof.TileWidth {
 		return err
 	}
 	return l.dropPartials(path + ".p")

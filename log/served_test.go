@@ -451,3 +451,29 @@ func TestHandlerCheckpoint(t *testing.T) {
 		}
 	}
 }
+
+// TestHandlerKeepsTiles has a tile torn on the disk, before it was asked for and
+// after: a whole one is kept, a torn one is not.
+func TestHandlerKeepsTiles(t *testing.T) {
+	t.Parallel()
+	l := logtest.New(t, logtest.Unwitnessed())
+	grow(t, l, 300)
+	web := served(t, l, 300)
+	path := filepath.Join(l.Options.Dir, "tiles", "tile", "0", "000")
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		file   []byte
+		status int
+	}{{whole[:100], 500}, {nil, 500}, {whole, 200}, {whole[:100], 200}} {
+		if err := os.WriteFile(path, step.file, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		status, _, b := get(t, web.URL+"/tile/0/000")
+		if status != step.status || status == 200 && !bytes.Equal(b, whole) {
+			t.Errorf("%d bytes on the disk: %d and %d bytes, want %d", len(step.file), status, len(b), step.status)
+		}
+	}
+}

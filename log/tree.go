@@ -9,8 +9,6 @@ import (
 	"plastron/log/proof"
 )
 
-const tileHeight = 8
-
 // A tree is the Merkle tree of the entries: its right edge in memory, the rest
 // in the tiles on disk. It holds 32 bytes for each entry that is not in a
 // published tile yet, and less than a tile a level beyond that. It may hold
@@ -40,10 +38,10 @@ func (t *tree) append(leaf proof.Hash) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.edge.Append(leaf, func(level uint, _ uint64, h proof.Hash) {
-		if level%tileHeight != 0 {
+		if level%proof.TileHeight != 0 {
 			return
 		}
-		l := int(level / tileHeight)
+		l := int(level / proof.TileHeight)
 		if l == len(t.tiles) {
 			t.tiles = append(t.tiles, hashes{})
 		}
@@ -70,7 +68,7 @@ func (t *tree) trim(size uint64) {
 	defer t.mu.Unlock()
 	for l := range t.tiles {
 		h := &t.tiles[l]
-		if full := size >> (l * tileHeight) &^ (proof.TileWidth - 1); full > h.base {
+		if full := size >> (l * proof.TileHeight) &^ (proof.TileWidth - 1); full > h.base {
 			// A new array: the old one would keep what was cut off.
 			h.nodes = append([]proof.Hash(nil), h.nodes[full-h.base:]...)
 			h.base = full
@@ -95,22 +93,10 @@ func (t *tree) ReadTile(ctx context.Context, level int, index uint64, width int)
 	if err != nil {
 		return nil, err
 	}
-	if root := tileRoot(b); root != proof.Hash(above[parent*proof.HashSize:]) {
+	if root, err := proof.TileRoot(b); err != nil || root != proof.Hash(above[parent*proof.HashSize:]) {
 		return nil, fmt.Errorf("%s on disk is damaged: remove the tiles directory and start again, all of it is derived from the segments", path)
 	}
 	return b[:width*proof.HashSize], nil
-}
-
-// tileRoot returns the root of a full tile, the empty tree's of anything else.
-func tileRoot(b []byte) proof.Hash {
-	r := proof.NewRange()
-	if len(b) != proof.TileWidth*proof.HashSize {
-		return r.Root()
-	}
-	for ; len(b) > 0; b = b[proof.HashSize:] {
-		r.Append(proof.Hash(b), nil)
-	}
-	return r.Root()
 }
 
 func (t *tree) fromMemory(level int, index uint64, width int) []byte {
@@ -149,17 +135,4 @@ func readAll(fsys FS, name string) ([]byte, error) {
 		}
 	}
 	return b, nil
-}
-
-// tileWidth returns how many hashes, or entries, of a tile the tree of that
-// size has: 0 to 256.
-func tileWidth(level int, index, size uint64) int {
-	if level != proof.Entries {
-		size >>= tileHeight * level
-	}
-	first := index * proof.TileWidth
-	if size <= first {
-		return 0
-	}
-	return int(min(proof.TileWidth, size-first))
 }

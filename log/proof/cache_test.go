@@ -32,7 +32,7 @@ func (u *uniform) ReadTile(_ context.Context, level int, _ uint64, width int) ([
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.reads++
-	return bytes.Repeat(u.levels[level*tileHeight][:], width), nil
+	return bytes.Repeat(u.levels[level*TileHeight][:], width), nil
 }
 
 func (u *uniform) root(t testing.TB, size uint64) Hash {

@@ -10,8 +10,8 @@ import (
 // TileWidth is how many hashes a full tile holds, and how many entries a full
 // bundle: trees are cut at every eighth level (C2SP tlog-tiles).
 const (
-	TileWidth  = 1 << tileHeight
-	tileHeight = 8
+	TileWidth  = 1 << TileHeight
+	TileHeight = 8
 )
 
 // Entries is the level of an entry bundle, which is no level of the tree.
@@ -42,7 +42,7 @@ func TilePath(level int, index uint64, width int) string {
 func BundlePath(index uint64, width int) string { return TilePath(Entries, index, width) }
 
 // maxTiles bounds a tile's index: the largest tree has so many at level 0.
-const maxTiles = 1 << (63 - tileHeight)
+const maxTiles = 1 << (63 - TileHeight)
 
 // ParseTilePath reads what [TilePath] writes and nothing else, so that one
 // tile has one path and no path leads elsewhere: level 0 to 63 or [Entries],

@@ -108,14 +108,14 @@ func (c *Cache) ReadTile(ctx context.Context, level int, index uint64, width int
 
 // node returns a complete node of the tree of that size.
 func (c *Cache) node(ctx context.Context, id compact.NodeID, size uint64) (Hash, error) {
-	level, within := int(id.Level/tileHeight), id.Level%tileHeight
-	at := tileID{level, id.Index >> (tileHeight - within)}
-	offset := int(id.Index & (1<<(tileHeight-within) - 1))
+	level, within := int(id.Level/TileHeight), id.Level%TileHeight
+	at := tileID{level, id.Index >> (TileHeight - within)}
+	offset := int(id.Index & (1<<(TileHeight-within) - 1))
 	t := c.tile(at)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.width() < (offset+1)<<within {
-		width := tileWidth(at, size)
+		width := WidthAt(level, at.index, size)
 		b, err := c.r.ReadTile(ctx, level, at.index, width)
 		if err == nil && len(b) != width*HashSize {
 			err = fmt.Errorf("%d bytes, want %d", len(b), width*HashSize)
@@ -126,11 +126,6 @@ func (c *Cache) node(ctx context.Context, id compact.NodeID, size uint64) (Hash,
 		t.widen(b)
 	}
 	return t.nodes[within][offset], nil
-}
-
-// tileWidth returns how many hashes of a tile the tree of that size has.
-func tileWidth(at tileID, size uint64) int {
-	return int(min(TileWidth, size>>(tileHeight*at.level)-at.index*TileWidth))
 }
 
 // tile returns the tile, new and empty if it is not there, and makes room for
@@ -167,7 +162,7 @@ func (c *Cache) forgetOldest() {
 type tile struct {
 	used  uint64 // under Cache.mu
 	mu    sync.Mutex
-	nodes [tileHeight][]Hash
+	nodes [TileHeight][]Hash
 }
 
 func (t *tile) width() int { return len(t.nodes[0]) }
@@ -177,7 +172,7 @@ func (t *tile) widen(b []byte) {
 	for i := t.width(); i < len(b)/HashSize; i++ {
 		h := Hash(b[i*HashSize:])
 		t.nodes[0] = append(t.nodes[0], h)
-		for l, n := 1, i; l < tileHeight && n%2 == 1; l, n = l+1, n/2 {
+		for l, n := 1, i; l < TileHeight && n%2 == 1; l, n = l+1, n/2 {
 			h = Hash(tree.HashChildren(t.nodes[l-1][n-1][:], t.nodes[l-1][n][:]))
 			t.nodes[l] = append(t.nodes[l], h)
 		}

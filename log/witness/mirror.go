@@ -111,9 +111,9 @@ func (m *mirror) sound(c proof.Checkpoint) error {
 // mend makes the partial tiles of the tree of that size anew, from bundles and
 // full tiles.
 func (m *mirror) mend(size uint64) error {
-	for level := 0; size>>(tileHeight*level) > 0; level++ {
-		index := size >> (tileHeight * level) / proof.TileWidth
-		width := tileWidth(level, index, size)
+	for level := 0; size>>(proof.TileHeight*level) > 0; level++ {
+		index := size >> (proof.TileHeight * level) / proof.TileWidth
+		width := proof.WidthAt(level, index, size)
 		if err := os.RemoveAll(m.path(level, index, proof.TileWidth) + ".p"); err != nil {
 			return err
 		}
@@ -258,7 +258,7 @@ func (m *mirror) save(p pack) error {
 	// bundle is made here and not with the checkpoint, for there may be thousands.
 	m.next.Store(p.end())
 	if p.end()-p.base() == proof.TileWidth {
-		if err := m.tile(0, index, proof.TileWidth, tileWidth(0, index, m.size())); err != nil {
+		if err := m.tile(0, index, proof.TileWidth, proof.WidthAt(0, index, m.size())); err != nil {
 			return m.fail(err)
 		}
 	}

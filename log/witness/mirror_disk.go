@@ -15,31 +15,22 @@ import (
 // derive makes the tiles of the tree of size to that the tree of size from has
 // not: each continues the one that is there.
 func (m *mirror) derive(from, to uint64) error {
-	for level := 0; ; level++ {
-		shift := tileHeight * level
-		if to>>shift == 0 {
-			return nil
+	for t := range proof.Grown(from, to) {
+		if t.Level == proof.Entries {
+			continue // they came with the entries
 		}
-		for index := from >> shift / proof.TileWidth; ; index++ {
-			width := tileWidth(level, index, to)
-			if width == 0 {
-				break
-			}
-			if width == tileWidth(level, index, from) {
-				continue
-			}
-			widest, err := m.widest(level, index)
-			if err != nil {
-				return err
-			}
-			if widest == proof.TileWidth {
-				continue // it was made with its last entry, or before a crash
-			}
-			if err := m.tile(level, index, width, tileWidth(level, index, from)); err != nil {
-				return err
-			}
+		widest, err := m.widest(t.Level, t.Index)
+		if err != nil {
+			return err
+		}
+		if widest == proof.TileWidth {
+			continue // it was made with its last entry, or before a crash
+		}
+		if err := m.tile(t.Level, t.Index, t.Width, proof.WidthAt(t.Level, t.Index, from)); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
 // tile makes one tile, of which the first had hashes are those that are there.
@@ -78,11 +69,7 @@ func (m *mirror) node(level int, n uint64, entries [][]byte, i int) (proof.Hash,
 	if err != nil {
 		return proof.Hash{}, err
 	}
-	tree := proof.NewRange()
-	for ; len(b) > 0; b = b[proof.HashSize:] {
-		tree.Append(proof.Hash(b), nil)
-	}
-	return tree.Root(), nil
+	return proof.TileRoot(b)
 }
 
 // bundle reads the first width entries of a bundle.
@@ -92,21 +79,6 @@ func (m *mirror) bundle(index uint64, width int) ([][]byte, error) {
 		return nil, err
 	}
 	return proof.ParseBundle(b, width)
-}
-
-const tileHeight = 8
-
-// tileWidth returns how many hashes, or entries, of a tile the tree of that
-// size has: 0 to 256.
-func tileWidth(level int, index, size uint64) int {
-	if level != proof.Entries {
-		size >>= tileHeight * level
-	}
-	first := index * proof.TileWidth
-	if size <= first {
-		return 0
-	}
-	return int(min(proof.TileWidth, size-first))
 }
 
 // path returns the file of a tile or bundle.
@@ -154,29 +126,9 @@ func (m *mirror) read(level int, index uint64, width int) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		return cut(level, b, width)
+		return proof.CutTile(level, b, width)
 	}
 }
-
-// cut returns the first width hashes of a tile, or entries of a bundle.
-func cut(level int, b []byte, width int) ([]byte, error) {
-	end := width * proof.HashSize
-	if level == proof.Entries {
-		end = 0
-		for range width {
-			if len(b) < end+2 {
-				return nil, errShort
-			}
-			end += 2 + int(b[end])<<8 + int(b[end+1])
-		}
-	}
-	if len(b) < end {
-		return nil, errShort
-	}
-	return b[:end], nil
-}
-
-var errShort = errors.New("a tile or bundle is shorter than its width: bring back an undamaged copy")
 
 // put writes a tile or bundle and removes narrower ones. It is durable then, but
 // for a partial tile, which is made anew if a crash took it.

@@ -168,7 +168,7 @@ func (m *mirror) serveTile(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "malformed tile path", http.StatusBadRequest)
 		return
 	}
-	if width > tileWidth(level, index, m.size()) {
+	if width > proof.WidthAt(level, index, m.size()) {
 		http.NotFound(w, r)
 		return
 	}
