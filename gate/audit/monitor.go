@@ -96,7 +96,7 @@ func (m *Monitor) Look(ctx context.Context) (matches int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	c, err := m.Policy.OpenCheckpoint(note)
+	c, err := m.Policy.OpenPublished(note)
 	if err != nil {
 		return 0, misbehaved("checkpoint: %w", err)
 	}

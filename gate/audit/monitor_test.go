@@ -1,6 +1,7 @@
 package audit_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json/v2"
 	"errors"
@@ -119,6 +120,40 @@ func TestMonitor(t *testing.T) {
 		if x.Index != uint64(i+1) {
 			t.Fatalf("match %d is entry %d", i, x.Index)
 		}
+	}
+}
+
+// TestMonitorPublished shows a checkpoint without the signature of the log's
+// ML-DSA key, which who forges Ed25519 would leave out.
+func TestMonitorPublished(t *testing.T) {
+	t.Parallel()
+	l := logtest.New(t, logtest.Unwitnessed(), logtest.MLDSA())
+	add(t, l, genesis(l), free)
+	s := newStage(t, l)
+	dir := copyLog(t, l)
+	s.show(t, dir)
+	m, _ := s.monitor(t, filepath.Join(t.TempDir(), "state"), everyBan())
+	watch(t, m, 0)
+	path := filepath.Join(dir, "checkpoint")
+	note, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var bare []byte
+	for line := range bytes.Lines(note) {
+		if len(line) < 1000 {
+			bare = append(bare, line...)
+		}
+	}
+	if _, err := l.Policy.OpenCheckpoint(bare); err != nil || len(bare) == len(note) {
+		t.Fatalf("the checkpoint without that line: %v", err)
+	}
+	if err := os.WriteFile(path, bare, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s.show(t, dir)
+	if _, err := m.Look(t.Context()); !errors.Is(err, audit.ErrMisbehaved) {
+		t.Errorf("%v, want ErrMisbehaved", err)
 	}
 }
 
