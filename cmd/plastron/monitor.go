@@ -155,7 +155,7 @@ type delivery struct {
 type matched struct{ audit.Match }
 
 func (m matched) text(w io.Writer) {
-	fmt.Fprintf(w, "#%d %s  [%s]\n", m.Index, oneLine(m.Says), strings.Join(m.Rules, ", "))
+	fmt.Fprintf(w, "#%d %s %s  [%s]\n", m.Index, m.Kind, oneLine(m.Summary), strings.Join(m.Rules, ", "))
 	for _, x := range []struct{ label, value string }{
 		{"artifact", m.Artifact},
 		{"source", m.Source},

@@ -31,7 +31,7 @@ func TestReadme(t *testing.T) {
 		"stdout 'verified: it is entry 1 of log.acme.example/gate'\n" +
 		"stdout 'source\tgithub.com/acme/shop'\n" +
 		"stdout 'mirror holds log.acme.example/gate'\n" +
-		"stdout '#[0-9]+ SVID of spiffe://acme.example/shop/shop  .shop.'\n" +
+		"stdout '#[0-9]+ x509-svid spiffe://acme.example/shop/shop .* [[]shop[]]'\n" +
 		"stdout 'backup holds log.acme.example/gate'\n" +
 		"-- readme.sh --\n" + readmeScript(t, string(text))
 	if err := os.WriteFile(filepath.Join(dir, "readme.txt"), []byte(script), 0o600); err != nil {

@@ -1,9 +1,11 @@
 package audit
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json/jsontext"
+	"errors"
 	"fmt"
 	"path"
 	"strings"
@@ -31,8 +33,48 @@ type Entry struct {
 	Statement jsontext.Value `json:"statement,omitzero"` // in-toto Statement v1
 	Problem   string         `json:"problem,omitzero"`   // why it is unreadable
 
-	tbs       *svid.TBS
-	predicate statement.Predicate
+	says entry
+}
+
+// An entry is what one says by itself.
+type entry struct {
+	leaf      proof.Hash
+	body      []byte
+	tbs       *svid.TBS           // of an SVID
+	predicate statement.Predicate // of a statement
+	err       error               // why it is neither
+}
+
+// parse decodes an entry. Whoever reads entries reads them through it.
+func parse(b []byte) (e entry) {
+	e.leaf = proof.LeafHash(b)
+	kind, body, err := proof.Unframe(b)
+	switch e.body, e.err = body, err; {
+	case err != nil:
+	case kind == proof.X509SVID:
+		e.tbs, e.err = svid.ParseTBS(body)
+	case kind == proof.Statement:
+		if e.predicate, e.err = statement.Parse(body); e.err != nil {
+			break
+		}
+		if _, ok := e.predicate.(*statement.Record); ok {
+			e.err = errors.New("a decision record is no entry")
+		}
+	default:
+		e.err = fmt.Errorf("%s entries are of a later version", kind)
+	}
+	return e
+}
+
+// kind returns one of [Kinds], or [Unreadable].
+func (e entry) kind() string {
+	switch {
+	case e.err != nil:
+		return Unreadable
+	case e.tbs != nil:
+		return proof.X509SVID.String()
+	}
+	return statementKind(e.predicate)
 }
 
 // An SVID is the body of an x509-svid entry.
@@ -60,36 +102,17 @@ type SVID struct {
 // ParseEntry decodes an entry. What can't be decoded is an entry too, of the
 // kind [Unreadable].
 func ParseEntry(index uint64, b []byte) *Entry {
-	e := &Entry{Index: index, Leaf: proof.LeafHash(b), Bytes: len(b)}
-	if err := e.parse(b); err != nil {
-		e.Kind, e.Problem = Unreadable, err.Error()
+	p := parse(b)
+	e := &Entry{Index: index, Leaf: p.leaf, Kind: p.kind(), Bytes: len(b), says: p}
+	switch {
+	case p.err != nil:
+		e.Problem = p.err.Error()
+	case p.tbs != nil:
+		e.SVID = describe(p.tbs)
+	default:
+		e.Statement = jsontext.Value(bytes.Clone(p.body))
 	}
 	return e
-}
-
-func (e *Entry) parse(b []byte) error {
-	kind, body, err := proof.Unframe(b)
-	if err != nil {
-		return err
-	}
-	switch e.Kind = kind.String(); kind {
-	case proof.X509SVID:
-		if e.tbs, err = svid.ParseTBS(body); err == nil {
-			e.SVID = describe(e.tbs)
-		}
-		return err
-	case proof.Statement:
-		p, err := statement.Parse(body)
-		if err != nil {
-			return err
-		}
-		if _, ok := p.(*statement.Record); ok {
-			return fmt.Errorf("a decision record is no entry")
-		}
-		e.Kind, e.predicate, e.Statement = statementKind(p), p, jsontext.Value(strings.Clone(string(body)))
-		return nil
-	}
-	return fmt.Errorf("%s entries are of a later version", kind)
 }
 
 // statementKind returns the middle of https://plastron.example/<kind>/v1.
@@ -120,18 +143,20 @@ func (e *Entry) Time() time.Time {
 	if e.SVID != nil {
 		return e.SVID.NotBefore
 	}
-	if p, ok := e.predicate.(*statement.Enrolment); ok {
+	if p, ok := e.says.predicate.(*statement.Enrolment); ok {
 		return p.Time
 	}
 	return time.Time{}
 }
 
 // Predicate returns the statement's predicate, nil for an entry that is none.
-func (e *Entry) Predicate() statement.Predicate { return e.predicate }
+func (e *Entry) Predicate() statement.Predicate { return e.says.predicate }
 
 // Summary returns what the entry says, in one line of whatever its author wrote:
 // escape it before a terminal sees it.
-func (e *Entry) Summary() string {
+func (e *Entry) Summary() string { return e.says.summary() }
+
+func (e entry) summary() string {
 	switch p := e.predicate.(type) {
 	case *statement.Trust:
 		return fmt.Sprintf("%s trusts %d issuers, %d Sigstore roots, %d node sources", p.Origin, len(p.Issuers), len(p.Sigstore), len(p.Nodes))
@@ -146,20 +171,22 @@ func (e *Entry) Summary() string {
 	case *statement.Enrolment:
 		return fmt.Sprintf("%s node %s of %s", p.Kind, p.Key, p.Node)
 	}
-	if e.SVID == nil {
-		return e.Problem
+	if e.tbs == nil {
+		return e.err.Error()
 	}
-	s := e.SVID.SPIFFEID
-	if e.SVID.Artifact != "" {
-		s += fmt.Sprintf(" %s (%s)", e.SVID.Artifact, e.SVID.Tie)
+	s, d := e.tbs.ID.String(), e.tbs.Decision
+	if d.Artifact != "" {
+		s += fmt.Sprintf(" %s (%s)", d.Artifact, d.Tie)
 	}
-	if b := e.SVID.Build; b != nil && b.SourceRepositoryURI != "" {
-		s += fmt.Sprintf(" from %s", withoutScheme(b.SourceRepositoryURI))
+	if b := e.tbs.Build; b != nil && b.SourceRepositoryURI != "" {
+		s += fmt.Sprintf(" from %s", Repository(b.SourceRepositoryURI))
 	}
 	return s
 }
 
-func withoutScheme(uri string) string {
+// Repository returns a repository's URI as policies name it, without scheme:
+// "github.com/acme/shop".
+func Repository(uri string) string {
 	if _, rest, ok := strings.Cut(uri, "://"); ok {
 		return rest
 	}

@@ -30,7 +30,7 @@ type facts struct {
 func (fs *facts) add(name string, values ...string) {
 	for _, v := range values {
 		if name == FactRepository {
-			v = withoutScheme(v)
+			v = Repository(v)
 		}
 		f := Fact{name, v}
 		if v == "" || fs.seen[f] {
@@ -59,8 +59,8 @@ func (e *Entry) Facts(record *statement.Record) []Fact {
 		if record != nil {
 			fs.record(record)
 		}
-	case e.predicate != nil:
-		fs.statement(e.predicate)
+	case e.says.predicate != nil:
+		fs.statement(e.says.predicate)
 	}
 	return fs.list
 }

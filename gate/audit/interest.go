@@ -41,39 +41,35 @@ type Match struct {
 	Weakest  string     `json:"weakest,omitzero"`
 	Floors   []string   `json:"floors,omitzero"`
 	Insecure []string   `json:"insecure,omitzero"`
-	Says     string     `json:"says"` // for people
+	Summary  string     `json:"summary"` // as [Entry.Summary]
 }
 
 // match returns what an entry says and which interests it fits; false if none.
-func match(origin string, index uint64, kind string, e entry, interests []Interest) (Match, bool) {
-	m := Match{Origin: origin, Index: index, Leaf: e.leaf, Kind: kind}
+func match(origin string, index uint64, e entry, interests []Interest) (Match, bool) {
+	m := Match{Origin: origin, Index: index, Leaf: e.leaf, Kind: e.kind()}
 	m.describe(e)
 	for _, i := range interests {
 		if i.fits(&m) {
 			m.Rules = append(m.Rules, i.Name)
 		}
 	}
-	return m, len(m.Rules) > 0
+	if len(m.Rules) == 0 {
+		return Match{}, false
+	}
+	m.Summary = e.summary()
+	return m, true
 }
 
 func (m *Match) describe(e entry) {
-	switch s := e.statement.(type) {
-	case *statement.Policy:
-		m.Says = "policy " + s.Name + " sha256:" + s.SHA256.String()
+	switch s := e.predicate.(type) {
 	case *statement.Trust:
-		m.Says = "trust of " + s.TrustDomain
 		m.Insecure = s.Insecure
 	case *statement.Ban:
 		m.fact(s.Kind, s.Value)
-		m.Says = "ban of " + s.Kind + " " + s.Value + ": " + s.Reason
 	case *statement.Unban:
 		m.fact(s.Kind, s.Value)
-		m.Says = "end of the ban of " + s.Kind + " " + s.Value + ": " + s.Reason
 	case *statement.JoinToken:
 		m.Identity, m.Weakest = s.SPIFFEID, "human"
-		m.Says = "join token for node " + s.Node + ": " + s.Reason
-	case *statement.Enrolment:
-		m.Says = "enrolment of " + s.Kind + " " + s.Key + " at node " + s.Node + " by " + s.Authority
 	}
 	if e.tbs == nil {
 		return
@@ -82,9 +78,8 @@ func (m *Match) describe(e entry) {
 	m.Identity, m.Artifact, m.Floors, m.Insecure = e.tbs.ID.String(), d.Artifact, d.Floors, d.Insecure
 	m.Weakest = weakest(d.Floors)
 	if b := e.tbs.Build; b != nil {
-		m.Issuer, m.Source = b.Issuer, strings.TrimPrefix(b.SourceRepositoryURI, "https://")
+		m.Issuer, m.Source = b.Issuer, Repository(b.SourceRepositoryURI)
 	}
-	m.Says = "SVID of " + m.Identity
 }
 
 // fact puts what a ban is about where an SVID has it.

@@ -238,11 +238,10 @@ func (m *Monitor) step(ctx context.Context, now proof.Checkpoint, tiles *proof.C
 	var found []Match
 	for i, e := range entries {
 		index := from + uint64(i)
-		kind, err := m.seen.entry(index, e)
-		if err != nil {
+		if err := m.seen.entry(index, e); err != nil {
 			return 0, misbehaved("entry %d: %w", index, err)
 		}
-		if x, ok := match(now.Origin, index, kind, e, m.Interests); ok && index >= m.seen.Delivered {
+		if x, ok := match(now.Origin, index, e, m.Interests); ok && index >= m.seen.Delivered {
 			found = append(found, x)
 		}
 	}

@@ -43,30 +43,14 @@ type Report struct {
 // contradict each other and the log serves what proves it, the error is a
 // [ForkError].
 func Verify(ctx context.Context, r *Reader, p *proof.Policy, older []byte, progress func(done, total uint64)) (*Report, error) {
-	var was proof.Checkpoint
-	if older != nil {
-		c, err := p.OpenCheckpoint(older)
-		if err != nil {
-			return nil, fmt.Errorf("the older checkpoint: %w", err)
-		}
-		was = c.Checkpoint()
-	}
-	c, err := newest(ctx, r, p, was.Size)
-	if err != nil && c != nil {
-		return nil, convict(ctx, r, p, older, c.Note(), err)
-	}
+	v, err := Look(ctx, r, p, older)
 	if err != nil {
 		return nil, err
 	}
-	now := c.Checkpoint()
+	now := v.Checkpoint()
 	rep := &Report{
-		Origin: now.Origin, Size: now.Size, Root: now.Root, From: was.Size, Kinds: map[string]int{},
-		Witnesses: c.Witnesses(), Checkpoint: c.Note(),
-	}
-	if older != nil {
-		if err := extends(ctx, r, was, now); err != nil {
-			return nil, convict(ctx, r, p, older, c.Note(), err)
-		}
+		Origin: now.Origin, Size: now.Size, Root: now.Root, From: v.from, Kinds: map[string]int{},
+		Witnesses: v.Witnesses(), Checkpoint: v.Note(),
 	}
 	if err := rep.readEntries(ctx, r, now, progress); err != nil {
 		return nil, err
@@ -132,11 +116,10 @@ func (rep *Report) readEntries(ctx context.Context, r *Reader, now proof.Checkpo
 			return read.err
 		}
 		for _, e := range read.entries {
-			kind, err := a.entry(rep.Entries, e)
-			if err != nil {
+			if err := a.entry(rep.Entries, e); err != nil {
 				return misbehaved("entry %d: %w", rep.Entries, err)
 			}
-			rep.Kinds[kind]++
+			rep.Kinds[e.kind()]++
 			rep.Entries++
 			tree.Append(e.leaf, nil)
 		}
@@ -157,14 +140,6 @@ func (rep *Report) readEntries(ctx context.Context, r *Reader, now proof.Checkpo
 type bundle struct {
 	entries []entry
 	err     error
-}
-
-// An entry is what one says by itself.
-type entry struct {
-	leaf      proof.Hash
-	tbs       *svid.TBS // of an SVID
-	statement any       // of a statement
-	err       error     // why it is neither
 }
 
 // readAhead reads, hashes and parses the bundles from the one numbered first up
@@ -193,23 +168,6 @@ func readAhead(ctx context.Context, r *Reader, first, size uint64) <-chan (<-cha
 		}
 	}()
 	return out
-}
-
-// parse reads an entry by itself.
-func parse(b []byte) (e entry) {
-	e.leaf = proof.LeafHash(b)
-	kind, body, err := proof.Unframe(b)
-	switch {
-	case err != nil:
-		e.err = err
-	case kind == proof.X509SVID:
-		e.tbs, e.err = svid.ParseTBS(body)
-	case kind == proof.Statement:
-		e.statement, e.err = statement.Parse(body)
-	default:
-		e.err = fmt.Errorf("kind %d is unknown", kind)
-	}
-	return e
 }
 
 // auditor follows the conditions of entries through a log, from its first entry.
@@ -252,17 +210,17 @@ func (a *auditor) apply(c change) {
 }
 
 // entry checks one entry against all before it.
-func (a *auditor) entry(index uint64, e entry) (kind string, err error) {
-	_, trust := e.statement.(*statement.Trust)
+func (a *auditor) entry(index uint64, e entry) error {
+	_, trust := e.predicate.(*statement.Trust)
 	switch {
 	case index == 0 && !trust:
-		return "", errors.Join(errors.New("entry 0 is not the genesis, a trust statement"), e.err)
+		return errors.Join(errors.New("entry 0 is not the genesis, a trust statement"), e.err)
 	case e.err != nil:
-		return "", e.err
+		return e.err
 	case e.tbs != nil:
-		return "x509-svid", a.svid(index, e.tbs)
+		return a.svid(index, e.tbs)
 	}
-	return a.statement(index, e.statement)
+	return a.statement(index, e.predicate)
 }
 
 func (a *auditor) svid(index uint64, t *svid.TBS) error {
@@ -305,24 +263,17 @@ func (a *auditor) conditional(index, decided uint64, spent []proof.Hash) error {
 	return nil
 }
 
-func (a *auditor) statement(index uint64, p any) (string, error) {
+func (a *auditor) statement(index uint64, p statement.Predicate) error {
 	switch p := p.(type) {
-	case *statement.Trust:
-		a.barrier = index + 1
-		return "trust", nil
 	case *statement.Policy:
 		a.barrier, a.policy = index+1, index
-		return "policy", nil
-	case *statement.Ban:
+	case *statement.Trust, *statement.Ban, *statement.Unban:
 		a.barrier = index + 1
-		return "ban", nil
-	case *statement.Unban:
-		a.barrier = index + 1
-		return "unban", nil
 	case *statement.JoinToken:
-		return "join-token", nil
 	case *statement.Enrolment:
-		return "enrolment", a.conditional(index, p.Decided, p.Spent)
+		return a.conditional(index, p.Decided, p.Spent)
+	default:
+		return fmt.Errorf("a %T is no entry", p)
 	}
-	return "", fmt.Errorf("a %T is no entry", p)
+	return nil
 }

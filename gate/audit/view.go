@@ -19,6 +19,7 @@ type View struct {
 	cosigned *proof.Cosigned
 	tiles    *proof.Cache
 	bundle   *leaves
+	from     uint64 // size of the older checkpoint that it extends; 0: none
 }
 
 // Look returns the log as its newest checkpoint has it, once that met the policy
@@ -41,7 +42,7 @@ func Look(ctx context.Context, r *Reader, p *proof.Policy, older []byte) (*View,
 	if err != nil {
 		return nil, err
 	}
-	v := &View{r: r, cosigned: c, bundle: &leaves{r: r}}
+	v := &View{r: r, cosigned: c, bundle: &leaves{r: r}, from: was.Size}
 	v.tiles = proof.NewCache(v.bundle, 0)
 	if older == nil || bytes.Equal(older, c.Note()) {
 		return v, nil

@@ -104,7 +104,7 @@ func (q Query) sql() (string, []any) {
 		{Name: audit.FactID, Value: q.ID},
 		{Name: audit.FactIssuer, Value: q.Issuer},
 		{Name: audit.FactSubject, Value: q.Subject},
-		{Name: audit.FactRepository, Value: withoutScheme(q.Repository)},
+		{Name: audit.FactRepository, Value: audit.Repository(q.Repository)},
 		{Name: audit.FactDigest, Value: withAlgorithm(q.Digest)},
 		{Name: audit.FactBuilder, Value: q.Builder},
 		{Name: audit.FactNode, Value: q.Node},
@@ -130,13 +130,6 @@ func match(column, glob string) (string, []any) {
 		clause, values = column+" >= ? AND "+column+" < ? AND "+clause, append([]any{prefix, prefix + "\U0010ffff"}, values...)
 	}
 	return clause, values
-}
-
-func withoutScheme(s string) string {
-	if _, rest, ok := strings.Cut(s, "://"); ok {
-		return rest
-	}
-	return s
 }
 
 // withAlgorithm gives a bare SHA-256 or SHA-512 in hex its prefix.
