@@ -25,18 +25,9 @@ func indexed(p *proof.Policy) (string, error) {
 	return path + ".index", nil
 }
 
-// index returns the local index of a log, brought up to its newest checkpoint.
-func (l *logFlags) index(cmd *cobra.Command, r *audit.Reader, p *proof.Policy) (*index.Index, error) {
-	x, _, err := l.update(cmd, r, p)
-	return x, err
-}
-
-func (l *logFlags) update(cmd *cobra.Command, r *audit.Reader, p *proof.Policy) (*index.Index, *index.Report, error) {
+// index returns the local index of a log, brought up to a view of it.
+func (l *logFlags) index(cmd *cobra.Command, r *audit.Reader, p *proof.Policy, v *audit.View) (*index.Index, *index.Report, error) {
 	path, err := indexed(p)
-	if err != nil {
-		return nil, nil, err
-	}
-	v, err := look(cmd, r, p)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -87,10 +78,14 @@ func indexRebuildCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			v, err := look(cmd, r, p) // before anything is deleted
+			if err != nil {
+				return err
+			}
 			if err := index.Remove(path); err != nil {
 				return err
 			}
-			x, rep, err := l.update(cmd, r, p)
+			x, rep, err := l.index(cmd, r, p, v)
 			if err != nil {
 				return err
 			}

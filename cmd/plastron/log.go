@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/vbauerster/mpb/v8"
@@ -29,8 +28,8 @@ func logCmd() *cobra.Command {
 }
 
 func logVerifyCmd() *cobra.Command {
-	var t trustFlags
-	var own, from, forkProof string
+	var l logFlags
+	var from, forkProof string
 	var forget bool
 	c := &cobra.Command{
 		Use:   "verify URL|DIR --log-policy FILE [--from CHECKPOINT]",
@@ -41,28 +40,18 @@ func logVerifyCmd() *cobra.Command {
 			"for third parties is in the file that the message names (see `plastron log check-fork`).",
 		Args: exactArgs("URL|DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			trust, err := t.trust()
+			r, p, err := l.open(args[0])
 			if err != nil {
 				return err
 			}
-			if trust.Policy == nil {
-				return usagef("--log-policy FILE is needed")
-			}
-			if trust.SVID, err = ownSVID(own); err != nil {
-				return usagef("--svid: %w", err)
-			}
-			r, err := openLog(args[0], trust)
-			if err != nil {
-				return err
-			}
-			memory := remembered(trust.Policy)
+			memory := remembered(p)
 			older, err := olderCheckpoint(from, memory)
 			if err != nil {
 				return err
 			}
-			rep, err := verifyLog(cmd.Context(), cmd.ErrOrStderr(), r, trust.Policy, older)
+			rep, err := verifyLog(cmd.Context(), cmd.ErrOrStderr(), r, p, older)
 			if err != nil {
-				return keepFork(cmd, trust.Policy, forkProof, memory, err)
+				return keepFork(cmd, p, forkProof, memory, err)
 			}
 			if !forget {
 				if err := remember(memory, rep.Checkpoint); err != nil {
@@ -72,8 +61,7 @@ func logVerifyCmd() *cobra.Command {
 			return print(cmd, logReport{rep})
 		},
 	}
-	t.add(c.Flags())
-	c.Flags().StringVar(&own, "svid", "", "directory of the SVID to show, where only auditors may read")
+	l.add(c.Flags())
 	c.Flags().StringVar(&from, "from", "", "file of an older checkpoint that the log must extend (default: the one seen last)")
 	c.Flags().StringVar(&forkProof, "fork-proof", "", "file for the proof that the log forked, if it did (default: beside the checkpoint seen last)")
 	c.Flags().BoolVar(&forget, "no-memory", false, "do not remember this checkpoint")
@@ -162,11 +150,7 @@ type logReport struct{ *audit.Report }
 
 func (r logReport) text(w io.Writer) {
 	fmt.Fprintf(w, "%s is sound: %d entries, root %s\n", r.Origin, r.Size, r.Root)
-	if len(r.Witnesses) > 0 {
-		fmt.Fprintf(w, "  cosigned by %s\n", strings.Join(r.Witnesses, ", "))
-	} else {
-		fmt.Fprintln(w, "  unwitnessed: the log policy asks for no quorum")
-	}
+	fmt.Fprintf(w, "  %s\n", quorumOf(r.Witnesses))
 	if r.From > 0 {
 		fmt.Fprintf(w, "  extends the checkpoint of size %d that you had\n", r.From)
 	}

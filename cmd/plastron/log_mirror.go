@@ -15,8 +15,8 @@ import (
 )
 
 func logMirrorCmd() *cobra.Command {
-	var t trustFlags
-	var own, records, forkProof, listen string
+	var l logFlags
+	var records, forkProof, listen string
 	var every, stopAfter time.Duration
 	c := &cobra.Command{
 		Use:   "mirror URL|DIR DIR --log-policy FILE [--records DIR] [--serve HOST:PORT]",
@@ -30,24 +30,15 @@ func logMirrorCmd() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, cancel := within(cmd.Context(), stopAfter)
 			defer cancel()
-			trust, err := t.trust()
+			from, p, err := l.open(args[0])
 			if err != nil {
 				return err
 			}
-			if trust.Policy == nil {
-				return usagef("--log-policy FILE is needed")
-			}
-			if trust.SVID, err = ownSVID(own); err != nil {
-				return usagef("--svid: %w", err)
-			}
-			m := &audit.Mirror{Policy: trust.Policy, Dir: args[1], Records: records}
-			if m.From, err = openLog(args[0], trust); err != nil {
-				return err
-			}
+			m := &audit.Mirror{From: from, Policy: p, Dir: args[1], Records: records}
 			update := func() error {
 				done, err := updateMirror(ctx, cmd.ErrOrStderr(), m)
 				if err != nil {
-					return keepFork(cmd, trust.Policy, forkProof, filepath.Join(args[1], "checkpoint"), err)
+					return keepFork(cmd, p, forkProof, filepath.Join(args[1], "checkpoint"), err)
 				}
 				return print(cmd, mirrored{done, args[1]})
 			}
@@ -57,9 +48,8 @@ func logMirrorCmd() *cobra.Command {
 			return serveMirror(ctx, cmd, args[1], listen, every, update)
 		},
 	}
-	t.add(c.Flags())
+	l.add(c.Flags())
 	f := c.Flags()
-	f.StringVar(&own, "svid", "", "directory of the SVID to show, where only auditors may read")
 	f.StringVar(&records, "records", "", "directory for decision records, which only auditors may read")
 	f.StringVar(&forkProof, "fork-proof", "", "file for the proof that the log forked, if it did (default: in the mirror)")
 	f.StringVar(&listen, "serve", "", "host:port to serve the mirror at, over plain HTTP, and go on copying")

@@ -5,7 +5,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -46,12 +45,8 @@ func (p *provenEntry) text(w io.Writer) {
 		io.WriteString(w, p.Proof)
 		return
 	}
-	word := "unwitnessed: the log policy asks for no quorum"
-	if len(p.Witnesses) > 0 {
-		word = "cosigned by " + strings.Join(p.Witnesses, ", ")
-	}
 	fmt.Fprintf(w, "verified: it is entry %d of %s\n", p.Index, p.Origin)
-	fmt.Fprintf(w, "  in the checkpoint of size %d, %s\n  leaf hash  %s\n", p.Size, word, p.Leaf)
+	fmt.Fprintf(w, "  in the checkpoint of size %d, %s\n  leaf hash  %s\n", p.Size, quorumOf(p.Witnesses), p.Leaf)
 }
 
 func logProveCmd() *cobra.Command {
@@ -65,27 +60,15 @@ func logProveCmd() *cobra.Command {
 			"`plastron proof verify` checks the two, offline.",
 		Args: exactArgs("URL|DIR", "INDEX|SERIAL|LEAFHASH"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, p, err := l.open(args[0])
+			e, err := l.entry(cmd, args[0], args[1])
 			if err != nil {
 				return err
 			}
-			index, err := l.find(cmd, r, p, args[1])
+			proven, err := proveEntry(e.policy, e.bytes, e.proof)
 			if err != nil {
 				return err
 			}
-			v, err := look(cmd, r, p)
-			if err != nil {
-				return err
-			}
-			entry, pr, err := v.Entry(cmd.Context(), index)
-			if err != nil {
-				return err
-			}
-			proven, err := proveEntry(p, entry, pr)
-			if err != nil {
-				return err
-			}
-			return writeProof(cmd, proven, out, entry)
+			return writeProof(cmd, proven, out, e.bytes)
 		},
 	}
 	l.add(c.Flags())

@@ -35,7 +35,11 @@ func logSearchCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			x, rep, err := l.update(cmd, r, p)
+			v, err := look(cmd, r, p)
+			if err != nil {
+				return err
+			}
+			x, rep, err := l.index(cmd, r, p, v)
 			if err != nil {
 				return err
 			}

@@ -2,66 +2,20 @@ package main
 
 import (
 	"context"
-	"encoding/hex"
 	"encoding/json/jsontext"
 	"encoding/json/v2"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"strconv"
 	"strings"
 	"unicode"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"plastron/gate/audit"
-	"plastron/log/proof"
 	"plastron/log/statement"
 )
-
-// logFlags are those of a verb that reads a log.
-type logFlags struct {
-	trustFlags
-	own string
-}
-
-func (l *logFlags) add(f *pflag.FlagSet) {
-	l.trustFlags.add(f)
-	f.StringVar(&l.own, "svid", "", "directory of the SVID to show, where only auditors may read")
-}
-
-// open returns a reader of the log at a URL or in a directory.
-func (l *logFlags) open(at string) (*audit.Reader, *proof.Policy, error) {
-	trust, err := l.trust()
-	if err != nil {
-		return nil, nil, err
-	}
-	if trust.Policy == nil {
-		return nil, nil, usagef("--log-policy FILE is needed")
-	}
-	if trust.SVID, err = ownSVID(l.own); err != nil {
-		return nil, nil, usagef("--svid: %w", err)
-	}
-	r, err := openLog(at, trust)
-	return r, trust.Policy, err
-}
-
-// look returns the log as its newest checkpoint has it. That must extend the one
-// seen last, and is remembered. The proof of a fork is kept.
-func look(cmd *cobra.Command, r *audit.Reader, p *proof.Policy) (*audit.View, error) {
-	memory := remembered(p)
-	older, err := olderCheckpoint("", memory)
-	if err != nil {
-		return nil, err
-	}
-	v, err := audit.Look(cmd.Context(), r, p, older)
-	if err != nil {
-		return nil, keepFork(cmd, p, "", memory, err)
-	}
-	return v, remember(memory, v.Note())
-}
 
 // recordOf returns the decision record of an SVID's entry; nil where it is not
 // to be had, or the entry is of another kind.
@@ -95,24 +49,12 @@ func logShowCmd() *cobra.Command {
 			"its newest cosigned checkpoint. The decision record is there if you may read it.",
 		Args: exactArgs("URL|DIR", "INDEX|SERIAL|LEAFHASH"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, p, err := l.open(args[0])
+			e, err := l.entry(cmd, args[0], args[1])
 			if err != nil {
 				return err
 			}
-			index, err := l.find(cmd, r, p, args[1])
-			if err != nil {
-				return err
-			}
-			v, err := look(cmd, r, p)
-			if err != nil {
-				return err
-			}
-			b, _, err := v.Entry(cmd.Context(), index)
-			if err != nil {
-				return err
-			}
-			s := shownEntry{Entry: audit.ParseEntry(index, b), Origin: p.Origin(), Size: v.Size(), Witnesses: v.Witnesses()}
-			if s.Record, err = recordOf(cmd.Context(), r, s.Entry); err != nil {
+			s := shownEntry{Entry: audit.ParseEntry(e.proof.Index, e.bytes), Origin: e.policy.Origin(), Size: e.view.Size(), Witnesses: e.view.Witnesses()}
+			if s.Record, err = recordOf(cmd.Context(), e.log, s.Entry); err != nil {
 				return err
 			}
 			return print(cmd, s)
@@ -122,30 +64,9 @@ func logShowCmd() *cobra.Command {
 	return c
 }
 
-// find returns the index of the entry that an argument names.
-func (l *logFlags) find(cmd *cobra.Command, r *audit.Reader, p *proof.Policy, name string) (uint64, error) {
-	if index, err := strconv.ParseUint(name, 10, 64); err == nil {
-		return index, nil
-	}
-	key := strings.ToLower(strings.ReplaceAll(name, ":", "")) // as openssl prints serial numbers
-	if _, err := hex.DecodeString(key); err != nil || len(key) < 32 || len(key) > 64 {
-		return 0, usagef("%q is no index, no serial number of at least 16 bytes and no leaf hash in hex", name)
-	}
-	x, err := l.index(cmd, r, p)
-	if err != nil {
-		return 0, err
-	}
-	defer x.Close()
-	return x.Find(cmd.Context(), key)
-}
-
 func (s shownEntry) text(w io.Writer) {
 	fmt.Fprintf(w, "entry %d of %s: %s\n", s.Index, s.Origin, s.Kind)
-	word := "unwitnessed: the log policy asks for no quorum"
-	if len(s.Witnesses) > 0 {
-		word = "cosigned by " + strings.Join(s.Witnesses, ", ")
-	}
-	fmt.Fprintf(w, "  verified: it is in the checkpoint of size %d, %s\n", s.Size, word)
+	fmt.Fprintf(w, "  verified: it is in the checkpoint of size %d, %s\n", s.Size, quorumOf(s.Witnesses))
 	fmt.Fprintf(w, "  leaf hash  %s, %d bytes\n", s.Leaf, s.Bytes)
 	switch {
 	case s.SVID != nil:

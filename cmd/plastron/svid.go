@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -45,9 +44,9 @@ func show(t *svid.TBS) *shown {
 func (s *shown) text(w io.Writer) {
 	fmt.Fprintf(w, "%s\n", s.SPIFFEID)
 	if s.Verified {
-		who := "unwitnessed: the log policy asks for no quorum"
+		who := quorumOf(nil)
 		if s.witnessed {
-			who = "cosigned by " + strings.Join(s.Witnesses, ", ")
+			who = quorumOf(s.Witnesses)
 		}
 		fmt.Fprintf(w, "  verified: chain, SPIFFE profile, log proof of entry %d, %s\n", *s.Index, who)
 	} else {
